@@ -1,0 +1,1627 @@
+/* cfutures: concurrent.futures for C, C++ and every language that can load a C library.
+ *
+ * SPDX-License-Identifier: MIT OR Apache-2.0
+ *
+ * Generated from src/ffi/ of the library by cbindgen: to change it, change the doc comments
+ * there and run `make header`.
+ *
+ * THE MODEL
+ *
+ * A program hands a task to an executor, gets a future, and collects the outcome: by waiting,
+ * by a callback, or from a completion queue that an event loop can poll. The task answers
+ * through its promise, the writing side of the future.
+ *
+ *     static int32_t square(cfut_promise *promise, const void *data, size_t len)
+ *     {
+ *         int64_t n;
+ *         memcpy(&n, data, len);
+ *         n *= n;
+ *         return cfut_promise_set_bytes(promise, &n, sizeof n);
+ *     }
+ *
+ *     cfut_executor *pool;
+ *     cfut_future *future;
+ *     int64_t n = 5;
+ *     cfut_thread_pool_new(NULL, &pool);
+ *     cfut_submit(pool, square, &n, sizeof n, &future);
+ *     if (cfut_future_wait(future, CFUT_FOREVER) == CFUT_OK)
+ *         printf("%lld\n", (long long)*(const int64_t *)cfut_future_bytes(future, NULL));
+ *     cfut_future_release(future);
+ *     cfut_executor_shutdown(pool, 0, CFUT_FOREVER);
+ *     cfut_executor_release(pool);
+ *
+ * What is accepted settles, exactly once: succeeded, failed, cancelled, expired or broken. What
+ * is not accepted is refused with a status and never runs.
+ *
+ * WORDS for ownership, used for every pointer:
+ *   owned      you have to release it
+ *   borrowed   valid while something else lives; do not release it
+ *   retained   the library keeps a reference of its own
+ *   copied     copied before the call returns
+ *   moved      you gave it away, also when the call fails; its free function runs exactly once
+ *
+ * STATUS. 0 is good, > 0 an expected other outcome, < 0 wrong use or a failure of the system.
+ * Outputs come last and are written only on CFUT_OK unless the function says otherwise.
+ * cfut_last_error() has a text with the details of this thread's last negative status.
+ *
+ * TIME is int64_t nanoseconds on a clock that nobody sets; negative = for ever, 0 = do not wait.
+ * A call whose time passes answers CFUT_TIMEOUT, also with 0. Waits go on over signals: a
+ * program that must see Ctrl-C waits in slices.
+ *
+ * THREADS. Every function may be called from any thread, several at once, but for builders
+ * (cfut_options, cfut_task): one thread at a time. Every function may be called from a task and
+ * from a callback. None may be called from a signal handler. Workers block all signals but
+ * those a fault raises.
+ *
+ * YOUR FUNCTIONS run with no lock of the library held. They may end their thread
+ * (pthread_exit): the task then fails, and the worker is replaced. They must not leave by
+ * longjmp or by a C++ exception: an exception that leaves a C function of yours ends the
+ * program. A task that crashes takes the program with it; that is what process pools are for.
+ *
+ * NULL. A NULL handle gives CFUT_EINVAL from functions with a status and 0 or NULL from
+ * others; release(NULL) and free(NULL) do nothing. Releasing something twice is undefined; with
+ * CFUT_CHECK=1 in the environment it ends the program with a text that says what it was.
+ *
+ * FORK. In a forked child the executors and unfinished futures of the parent answer
+ * CFUT_EFORKED, finished futures may be read, releases only drop memory, and new executors work.
+ *
+ * EXIT. Shut executors down before main() returns: the library has no hook at the end of the
+ * process. It is never unloaded: dlclose() is harmless.
+ */
+
+
+#ifndef CFUTURES_H
+#define CFUTURES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; compare with cfut_version_number(). */
+#define CFUT_VERSION_MAJOR 0
+#define CFUT_VERSION_MINOR 1
+#define CFUT_VERSION_PATCH 0
+#define CFUT_VERSION_NUMBER \
+    ((CFUT_VERSION_MAJOR << 16) | (CFUT_VERSION_MINOR << 8) | CFUT_VERSION_PATCH)
+#define CFUT_VERSION "0.1.0"
+
+#ifndef CFUT_API
+#if defined(__GNUC__)
+#define CFUT_API __attribute__((visibility("default")))
+#else
+#define CFUT_API
+#endif
+#endif
+
+/* ---- 0. Constants ------------------------------------------------------------------- */
+
+/* Time-outs */
+#define CFUT_FOREVER (INT64_C(-1))
+#define CFUT_NOW (INT64_C(0))
+#define CFUT_USEC(n) ((int64_t)(n) * 1000)
+#define CFUT_MSEC(n) ((int64_t)(n) * 1000000)
+#define CFUT_SEC(n) ((int64_t)(n) * 1000000000)
+
+/* Statuses: outcomes */
+#define CFUT_OK 0          /* good                                                           */
+#define CFUT_TIMEOUT 1     /* the wait ended first; the task goes on                         */
+#define CFUT_PENDING 2     /* asked to stop, the outcome is still to come                    */
+#define CFUT_CANCELLED 3   /* never ran, or stopped on request                               */
+#define CFUT_FAILED 4      /* the task reported failure: code and message                    */
+#define CFUT_CRASHED 5     /* the worker process died in this task                           */
+#define CFUT_EXPIRED 6     /* a queue, run or total time-out passed                          */
+#define CFUT_BROKEN 7      /* the executor or the promise broke before the task could end    */
+#define CFUT_END 8         /* nothing more will come (queue, map)                            */
+#define CFUT_TOO_LATE 9    /* running or finished: not cancelled                             */
+/* Statuses: misuse and failures of the system */
+#define CFUT_EINVAL (-1)   /* an argument is NULL or out of its range                        */
+#define CFUT_ENOMEM (-2)   /* no memory                                                      */
+#define CFUT_ENOTSUP (-3)  /* this executor or version cannot do that                        */
+#define CFUT_ESHUTDOWN (-4)/* the executor no longer takes work                              */
+#define CFUT_EFULL (-5)    /* a bound was reached                                            */
+#define CFUT_EDEADLK (-6)  /* this wait could never end                                      */
+#define CFUT_EFORKED (-7)  /* the handle was inherited through fork()                        */
+#define CFUT_ENOENT (-8)   /* no such function, module or program                            */
+#define CFUT_ESYS (-9)     /* a system call failed: see cfut_last_error()                    */
+#define CFUT_EPANIC (-10)  /* defect inside the library, contained; code of a task whose
+                              thread ended in it                                             */
+#define CFUT_ESTATE (-11)  /* the promise is settled, or has a recorded outcome              */
+
+/* What a task returns if a retained promise settles it later */
+#define CFUT_DETACH INT32_MIN
+
+/* cfut_log_fn */
+#define CFUT_LOG_ERROR 1
+#define CFUT_LOG_WARNING 2
+
+/* cfut_executor_shutdown(): bits */
+#define CFUT_SHUTDOWN_CANCEL 1u /* cancel what has not started                               */
+#define CFUT_SHUTDOWN_STOP 2u   /* raise the stop flag of running tasks                      */
+#define CFUT_SHUTDOWN_KILL 4u   /* and kill process workers still busy at the time-out       */
+#define CFUT_SHUTDOWN_TERM 8u   /* SIGTERM to all process workers at once                    */
+
+/* cfut_future_state() */
+#define CFUT_STATE_PENDING 0
+#define CFUT_STATE_RUNNING 1
+#define CFUT_STATE_CANCELLED 2
+#define CFUT_STATE_FINISHED 3
+
+/* cfut_future_cancel() */
+#define CFUT_CANCEL_PENDING 0u /* only if it has not started                                 */
+#define CFUT_CANCEL_STOP 1u    /* else also raise its stop flag                              */
+#define CFUT_CANCEL_KILL 2u    /* else also kill its worker process, after the grace         */
+
+/* cfut_wait_many() */
+#define CFUT_WAIT_ALL 0
+#define CFUT_WAIT_ANY 1
+#define CFUT_WAIT_FIRST_FAILURE 2
+
+/* cfut_join() */
+#define CFUT_JOIN_ALL 0
+#define CFUT_JOIN_SETTLED 1
+#define CFUT_JOIN_ANY 2
+#define CFUT_JOIN_FIRST_SUCCESS 3
+
+/* cfut_buffer_new(): bits */
+#define CFUT_BUFFER_SHARED 1u /* memory that process workers map instead of copying          */
+
+/* ---- 13. Keys (used above them all, so they stand here) ----------------------------- */
+
+/* Executor options, integer: cfut_options_set() */
+#define CFUT_OPT_WORKERS 1           /* most workers, 1 to 32510; threads: min(32, cpus + 4),
+                                        processes: cpus                                      */
+#define CFUT_OPT_MIN_WORKERS 2       /* kept when idle; default: all that were started, or 0
+                                        if CFUT_OPT_IDLE_NS is set                           */
+#define CFUT_OPT_IDLE_NS 3           /* an idle worker above the minimum leaves after this;
+                                        default 10 s, negative: never                        */
+#define CFUT_OPT_QUEUE_LIMIT 4       /* most tasks accepted and not started; 0 = no bound    */
+#define CFUT_OPT_QUEUE_BYTES 5       /* the same in bytes of their arguments, and of results
+                                        in memory of their own that nobody has read yet      */
+#define CFUT_OPT_FULL_POLICY 6       /* what a submit does that finds the queue full         */
+#define CFUT_FULL_BLOCK 0            /*   waits (default); in a task of the executor itself:
+                                          runs it at once                                    */
+#define CFUT_FULL_REJECT 1           /*   answers CFUT_EFULL                                 */
+#define CFUT_FULL_RUN_IN_CALLER 2    /*   runs it at once, in the calling thread             */
+#define CFUT_OPT_FULL_TIMEOUT_NS 7   /* longest wait of CFUT_FULL_BLOCK; default for ever    */
+#define CFUT_OPT_STACK_SIZE 8        /* bytes of a worker's stack, at least 65536; 0 = the
+                                        system's default                                     */
+#define CFUT_OPT_START_METHOD 9      /* processes */
+#define CFUT_START_FORKSERVER 0
+#define CFUT_START_SPAWN 1
+#define CFUT_OPT_TASKS_PER_WORKER 10 /* processes: recycle one after n tasks                 */
+#define CFUT_OPT_RSS_PER_WORKER 11   /* processes: recycle one above n bytes                 */
+#define CFUT_OPT_MEMORY_LIMIT 12     /* processes: hard limit, bytes                         */
+#define CFUT_OPT_CPU_TIME_LIMIT 13   /* processes: hard limit, seconds                       */
+#define CFUT_OPT_NICE 14             /* nice value of the workers, -20 to 19; if the system
+                                        refuses it, the log is told                          */
+#define CFUT_OPT_ON_WORKER_DEATH 15  /* processes */
+#define CFUT_DEATH_FAIL_TASK 0
+#define CFUT_DEATH_BREAK_POOL 1
+#define CFUT_OPT_START_TIMEOUT_NS 16 /* processes */
+#define CFUT_OPT_SPIN_NS 17          /* how long one idle worker looks for work before it
+                                        sleeps, up to 1 s; -1 = chosen (default)             */
+#define CFUT_OPT_WAITERS_HELP 18     /* 1: threads outside that wait for ever may run the
+                                        awaited task, within the number of workers; default
+                                        0; no effect with an initializer or hooks            */
+/* Executor options, text: cfut_options_set_text() */
+#define CFUT_OPT_NAME 64             /* workers are NAME-0, NAME-1, ..., cut before the number
+                                        to 15 bytes; default "cfut"                          */
+#define CFUT_OPT_WORKER_PROGRAM 65   /* processes */
+#define CFUT_OPT_PRELOAD 66          /* processes */
+#define CFUT_OPT_TRACE_FILE 67       /* comes with a later version                           */
+
+/* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
+#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time before it starts, or it is CFUT_EXPIRED    */
+#define CFUT_TASK_RUN_TIMEOUT_NS 2   /* most time it may run: then it is CFUT_EXPIRED at once,
+                                        its stop flag is raised, and what it still answers is
+                                        dropped                                              */
+#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit                             */
+#define CFUT_TASK_GRACE_NS 4         /* processes */
+#define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
+                                        and then a low one is, so that it is not starved     */
+#define CFUT_TASK_ATTEMPTS 6         /* processes */
+#define CFUT_TASK_CHUNK 7            /* maps */
+#define CFUT_TASK_WINDOW 8           /* maps */
+#define CFUT_WINDOW_ALL (-1)
+#define CFUT_TASK_OUTPUT_LIMIT 9     /* most bytes of a result; negative = any (default)     */
+/* Task options, text: cfut_task_set_text() */
+#define CFUT_TASK_NAME 64            /* for messages and snapshots                           */
+#define CFUT_TASK_DIRECTORY 65       /* commands: working directory                          */
+
+/* cfut_future_info() */
+#define CFUT_INFO_QUEUED_NS 1        /* from its submit to its start                         */
+#define CFUT_INFO_RUN_NS 2           /* from its start to the return of its function; 0 for
+                                        one that was settled while it ran                    */
+#define CFUT_INFO_ATTEMPTS 3         /* how often it was started                             */
+#define CFUT_INFO_WORKER_PID 4
+#define CFUT_INFO_EXIT_CODE 5
+#define CFUT_INFO_SIGNAL 6
+#define CFUT_INFO_OUT_OF_MEMORY 7
+#define CFUT_INFO_MAX_RSS 8
+#define CFUT_INFO_CPU_NS 9
+
+/* cfut_executor_stat() */
+#define CFUT_STAT_WORKERS 1          /* threads that exist                                   */
+#define CFUT_STAT_IDLE_WORKERS 2     /* that sleep                                           */
+#define CFUT_STAT_QUEUED 3           /* accepted, neither started nor settled                */
+#define CFUT_STAT_RUNNING 4          /* functions that have not returned, and detached tasks */
+#define CFUT_STAT_SUBMITTED 5        /* accepted, ever                                       */
+#define CFUT_STAT_SUCCEEDED 6
+#define CFUT_STAT_FAILED 7           /* failed or broken                                     */
+#define CFUT_STAT_CANCELLED 8
+#define CFUT_STAT_EXPIRED 9
+#define CFUT_STAT_CRASHED 10
+#define CFUT_STAT_STOLEN 11          /* times a worker took work from another one's queue    */
+#define CFUT_STAT_WORKERS_STARTED 12
+#define CFUT_STAT_OLDEST_QUEUED_NS 13/* age of the oldest queued task, roughly; 0 = none     */
+#define CFUT_STAT_MAX_WORKERS 14
+#define CFUT_STAT_BROKEN 15          /* 1 once broken                                        */
+
+/* ---- 1. Types ------------------------------------------------------------------------ */
+
+
+/**
+ * Shared, counted: bytes that are handed over, not copied.
+ */
+typedef struct cfut_buffer cfut_buffer;
+
+/**
+ * Shared, counted: something that runs tasks.
+ */
+typedef struct cfut_executor cfut_executor;
+
+/**
+ * Shared, counted: the reading side of an outcome.
+ */
+typedef struct cfut_future cfut_future;
+
+/**
+ * One thread at a time: results in the order of their inputs.
+ */
+typedef struct cfut_map cfut_map;
+
+/**
+ * Builder: how an executor works. One thread at a time.
+ */
+typedef struct cfut_options cfut_options;
+
+/**
+ * Shared, counted: the writing side.
+ */
+typedef struct cfut_promise cfut_promise;
+
+/**
+ * Shared, counted: futures in the order they settle.
+ */
+typedef struct cfut_queue cfut_queue;
+
+/**
+ * Builder: what to run, and how. One thread at a time while it is changed; submitting from
+ * it is reading.
+ */
+typedef struct cfut_task cfut_task;
+
+/**
+ * What a call answers: 0 good, > 0 an expected other outcome, < 0 wrong use or a failure of
+ * the system. See CFUT_OK and those that follow it.
+ */
+typedef int32_t cfut_status;
+
+/**
+ * Takes a message for people; `level` is CFUT_LOG_ERROR or CFUT_LOG_WARNING.
+ */
+typedef void (*cfut_log_fn)(int32_t level, const char *message, void *arg);
+
+/**
+ * Frees what was moved into the library. Called exactly once.
+ */
+typedef void (*cfut_free_fn)(void *arg);
+
+/**
+ * In a worker thread as it starts (not 0: the executor breaks) and as it leaves.
+ */
+typedef int32_t (*cfut_hook_fn)(void *arg, uint32_t worker);
+
+/**
+ * A task. Works on `len` bytes at `data`, which stay valid during the call (aligned to 16
+ * bytes; a buffer's to 64; with `len` 0 it may be NULL), and answers through `promise`, which
+ * is borrowed for the call. Returns 0 = done, CFUT_DETACH = a retained promise settles later,
+ * any other value = failed with that code. The same function runs on every kind of executor.
+ * No C++ exception may leave it.
+ */
+typedef int32_t (*cfut_task_fn)(struct cfut_promise *promise, const void *data, size_t len);
+
+/**
+ * A task for executors of this process: works on a pointer.
+ */
+typedef int32_t (*cfut_closure_fn)(struct cfut_promise *promise, void *arg);
+
+/**
+ * The next input of a lazy map: 0 and an item (borrowed until the next call), CFUT_END, or a
+ * negative status that ends the map.
+ */
+typedef int32_t (*cfut_source_fn)(void *arg, const void **data, size_t *len);
+
+/**
+ * One range of a parallel loop.
+ */
+typedef int32_t (*cfut_range_fn)(struct cfut_promise *promise,
+                                 size_t begin,
+                                 size_t end,
+                                 void *arg);
+
+/**
+ * A callback on a settled future (borrowed for the call).
+ */
+typedef void (*cfut_done_fn)(struct cfut_future *future, void *arg);
+
+/**
+ * A continuation: a task that works on a settled future (borrowed for the call).
+ */
+typedef int32_t (*cfut_then_fn)(struct cfut_promise *promise,
+                                struct cfut_future *input,
+                                void *arg);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * ---- 2. Library ----------------------------------------------------------------------
+ *
+ * The version of the library that is loaded, 0xMMmmpp; compare with CFUT_VERSION_NUMBER, the
+ * version of this header.
+ *
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API uint32_t cfut_version_number(void);
+
+/**
+ * The version of the library that is loaded, as text.
+ *
+ * @return borrowed, valid for ever.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API const char *cfut_version(void);
+
+/**
+ * The name of a status, as in this header: "CFUT_OK".
+ *
+ * @return borrowed, valid for ever; "CFUT_?" for a number that is none.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API const char *cfut_status_name(cfut_status status);
+
+/**
+ * What a status means, in a few words.
+ *
+ * @return borrowed, valid for ever; "unknown status" for a number that is none.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API const char *cfut_status_text(cfut_status status);
+
+/**
+ * What was wrong in the last call of this thread that answered with a negative status, or
+ * with CFUT_BROKEN from a submit: the argument, its value, and what to do. A later success
+ * leaves it alone. For people and logs: the status alone says what a program can do.
+ *
+ * @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
+ * @return the length of the text without its NUL; 0 if there was no such call.
+ * Thread: any; each has its own. Blocks: no. Since: 0.1.
+ */
+CFUT_API size_t cfut_last_error(char *buf, size_t cap);
+
+/**
+ * How many processors this process may use now: its affinity, cut by a control group's quota
+ * (rounded up). At least 1.
+ *
+ * Thread: any. Blocks: no (reads a few files of the kernel's). Since: 0.1.
+ */
+CFUT_API uint32_t cfut_cpu_count(void);
+
+/**
+ * Sets where messages go that no call can answer with: the failure of a task whose future
+ * nobody has, an executor that broke. Without it they are dropped.
+ *
+ * @param fn called with CFUT_LOG_ERROR or CFUT_LOG_WARNING and a text (borrowed for the call),
+ * in whichever thread has something to say, several at once; NULL: no messages. It may call
+ * the library.
+ * @param arg moved, also when the call fails: `arg_free` is called once, when the function has
+ * been replaced and no thread is in it any more.
+ * @return CFUT_OK; CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_set_log(cfut_log_fn fn, void *arg, cfut_free_fn arg_free);
+
+/**
+ * Waits until no executor has work and the library will call no function of yours until it is
+ * given new work: before dlclose(), or before an interpreter goes away. Executors stay usable.
+ *
+ * @return CFUT_OK; CFUT_TIMEOUT; CFUT_EDEADLK: called from a task, a callback or a hook.
+ * Thread: any but workers. Blocks: up to `timeout_ns`. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_quiesce(int64_t timeout_ns);
+
+/**
+ * ---- 3. Executors ------------------------------------------------------------------
+ *
+ * Makes a builder with all options at their defaults.
+ *
+ * @return owned; NULL if there is no memory. Free with cfut_options_free().
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_options *cfut_options_new(void);
+
+/**
+ * Frees a builder; executors made with it keep what they copied.
+ *
+ * @param options moved; NULL does nothing.
+ * Thread: one at a time for each builder. Blocks: no. May call the free function given to
+ * cfut_options_set_worker_hooks(). Since: 0.1.
+ */
+CFUT_API void cfut_options_free(struct cfut_options *options);
+
+/**
+ * Sets an integer option, a CFUT_OPT_ key below 64. The keys with their defaults stand at
+ * the end of this header. An option that is not for the kind of executor it is then used
+ * with is refused there, never ignored.
+ *
+ * @param options borrowed.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range;
+ * CFUT_ENOTSUP: no such integer option.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_options_set(struct cfut_options *options, int32_t key, int64_t value);
+
+/**
+ * Sets a text option, a CFUT_OPT_ key from 64.
+ *
+ * @param options borrowed.
+ * @param text copied, UTF-8.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_options_set_text(struct cfut_options *options,
+                                  int32_t key,
+                                  const char *text);
+
+/**
+ * Has a task run once in each worker before its first one. If it fails, the executor breaks:
+ * what has not started ends as CFUT_BROKEN with the reason, and so does every later submit.
+ * It reports its reason like any task, with cfut_promise_fail(). It must not detach.
+ *
+ * @param options borrowed.
+ * @param task copied; NULL removes the initializer.
+ * @param data copied, `len` bytes; NULL with 0.
+ * @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length; CFUT_ENOMEM.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_options_set_initializer(struct cfut_options *options,
+                                         const struct cfut_task *task,
+                                         const void *data,
+                                         size_t len);
+
+/**
+ * Sets functions that run in each worker thread as it starts, before the initializer, and
+ * as it leaves: for runtimes that attach threads, and for initializers with state. If `start`
+ * answers other than 0 the executor breaks, and `stop` is not called for that worker.
+ *
+ * @param options borrowed.
+ * @param start NULL for none.
+ * @param stop NULL for none; what it answers does not matter.
+ * @param arg moved, also when the call fails: `arg_free` is called once, when the builder and
+ * all executors made with it are gone, or the hooks were replaced.
+ * @param arg_free NULL for none.
+ * @return CFUT_OK; CFUT_EINVAL: NULL options; CFUT_ENOMEM. Process pools refuse the hooks.
+ * Thread: one at a time for each builder; the hooks run in worker threads. Blocks: no.
+ * Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_options_set_worker_hooks(struct cfut_options *options,
+                                          cfut_hook_fn start,
+                                          cfut_hook_fn stop,
+                                          void *arg,
+                                          cfut_free_fn arg_free);
+
+/**
+ * Process pools: adds an argument of the worker program.
+ *
+ * @return CFUT_ENOTSUP: process pools come with a later version.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_options_add_worker_arg(struct cfut_options *options, const char *arg);
+
+/**
+ * Process pools: adds or changes a variable in the environment of the worker program.
+ *
+ * @return CFUT_ENOTSUP: process pools come with a later version.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_options_add_worker_env(struct cfut_options *options,
+                                        const char *name,
+                                        const char *value);
+
+/**
+ * Makes a pool of threads. Threads start when there is work for them: at once up to the
+ * number of processors, beyond that when the monitor sees running tasks block. Tasks from
+ * outside start in the order submitted, up to a batch that a worker picks up at once; with
+ * one worker exactly in that order. Tasks that a task submits run newest first, with one
+ * worker oldest first.
+ *
+ * @param options borrowed and copied; NULL: all defaults.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
+ * CFUT_ENOTSUP: an option that is not for thread pools.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_thread_pool_new(const struct cfut_options *options,
+                                 struct cfut_executor **out);
+
+/**
+ * Makes a pool of worker processes.
+ *
+ * @return CFUT_ENOTSUP: process pools come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_process_pool_new(const struct cfut_options *options,
+                                  struct cfut_executor **out);
+
+/**
+ * Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
+ *
+ * @return CFUT_ENOTSUP: loops come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_loop_new(const struct cfut_options *options,
+                          struct cfut_executor **out);
+
+/**
+ * Runs tasks of a loop in the calling thread.
+ *
+ * @param ran always written, if it is not NULL.
+ * @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL executor.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_loop_run(struct cfut_executor *loop,
+                          size_t max_tasks,
+                          int64_t timeout_ns,
+                          size_t *ran);
+
+/**
+ * The descriptor that is readable while a loop has something to run.
+ *
+ * @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_loop_fd(struct cfut_executor *loop, int *fd);
+
+/**
+ * Makes a view of `parent` that runs at most `max_running` tasks at once.
+ *
+ * @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_limited_new(struct cfut_executor *parent,
+                             uint32_t max_running,
+                             struct cfut_executor **out);
+
+/**
+ * Another handle of an executor.
+ *
+ * @param executor borrowed; NULL gives NULL.
+ * @return `executor`, owned once more.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_executor *cfut_executor_retain(struct cfut_executor *executor);
+
+/**
+ * Gives a handle back. With the last one the executor takes no more work; what it has accepted
+ * still runs, and then its threads go. To wait for that, call cfut_executor_shutdown() first.
+ *
+ * @param executor moved; NULL does nothing.
+ * Thread: any, also its own tasks. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_executor_release(struct cfut_executor *executor);
+
+/**
+ * The executor whose task or hook this thread runs.
+ *
+ * @return borrowed, valid during the task; NULL in other threads. A worker's own in callbacks
+ * that it runs.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_executor *cfut_executor_current(void);
+
+/**
+ * Starts all workers up to CFUT_OPT_WORKERS and waits until each has run its hooks and
+ * initializer, so that the first task does not pay for that.
+ *
+ * @param executor borrowed.
+ * @return CFUT_OK; CFUT_TIMEOUT; CFUT_BROKEN: an initializer or hook failed; CFUT_EINVAL: NULL;
+ * CFUT_ESHUTDOWN; CFUT_EFORKED; CFUT_ESYS: not all threads could be created, the executor
+ * works with those it has.
+ * Thread: any. Blocks: up to `timeout_ns`. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_executor_warm(struct cfut_executor *executor, int64_t timeout_ns);
+
+/**
+ * Ends an executor: no new work from now on; waits until the rest is done, its threads have
+ * gone, and detached tasks are settled. May be called again, to wait longer or with more flags;
+ * also by several threads. The handle stays valid and is released as always.
+ *
+ * Tasks already accepted run, unless CFUT_SHUTDOWN_CANCEL cancels those that have not started.
+ * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. Threads cannot be killed: with
+ * them CFUT_SHUTDOWN_KILL and CFUT_SHUTDOWN_TERM do what CFUT_SHUTDOWN_STOP does.
+ *
+ * @param executor borrowed.
+ * @param flags CFUT_SHUTDOWN_ bits, 0 for none.
+ * @return CFUT_OK: all done; CFUT_TIMEOUT: not yet, it goes on; CFUT_EINVAL: NULL or unknown
+ * flags; CFUT_EDEADLK: called by a task of its own, which may ask with CFUT_NOW only;
+ * CFUT_EFORKED.
+ * Thread: any. Blocks: up to `timeout_ns`. Callbacks of cancelled futures run in it. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_executor_shutdown(struct cfut_executor *executor,
+                                   uint32_t flags,
+                                   int64_t timeout_ns);
+
+/**
+ * One figure about an executor, a CFUT_STAT_ key. Figures may lag a moment; they never lose a
+ * count.
+ *
+ * @param executor borrowed.
+ * @param out written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such key; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_executor_stat(struct cfut_executor *executor,
+                               int32_t key,
+                               int64_t *out);
+
+/**
+ * The state of an executor as JSON, for people and logs: counts, workers with their threads and
+ * what they do, and up to 100 queued tasks with name and age. What it says may be out of date
+ * when it is read; keys may be added in later versions.
+ *
+ * @param executor borrowed.
+ * @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
+ * @param len the length of the whole text without its NUL; written on CFUT_OK only.
+ * @return CFUT_OK, also if it was cut; CFUT_EINVAL: NULL executor or len; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
+                                   char *buf,
+                                   size_t cap,
+                                   size_t *len);
+
+/**
+ * ---- 4. Tasks: what to run -----------------------------------------------------------
+ *
+ * Makes a builder for a task that calls `fn`. Needed only for tasks with options:
+ * cfut_submit() takes a function as it is.
+ *
+ * @param fn the function.
+ * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_new(cfut_task_fn fn, struct cfut_task **out);
+
+/**
+ * A task by name: registered with cfut_register(), or "module.so:symbol".
+ *
+ * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_new_named(const char *name, struct cfut_task **out);
+
+/**
+ * An external program as a task.
+ *
+ * @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_new_command(const char *program, struct cfut_task **out);
+
+/**
+ * Command tasks: adds an argument of the program.
+ *
+ * @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_add_arg(struct cfut_task *task, const char *arg);
+
+/**
+ * Command tasks: adds or changes a variable in the environment of the program.
+ *
+ * @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_task_add_env(struct cfut_task *task,
+                              const char *name,
+                              const char *value);
+
+/**
+ * Sets an integer option of a task, a CFUT_TASK_ key below 64; see the end of this header.
+ * Tasks submitted before keep what they had.
+ *
+ * @param task borrowed.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
+ * CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
+ * (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_set(struct cfut_task *task, int32_t key, int64_t value);
+
+/**
+ * Sets a text option of a task, a CFUT_TASK_ key from 64.
+ *
+ * @param task borrowed.
+ * @param text copied, UTF-8.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
+ * CFUT_TASK_DIRECTORY of a task that is no command.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_task_set_text(struct cfut_task *task, int32_t key, const char *text);
+
+/**
+ * Frees a builder; tasks submitted from it keep what they need.
+ *
+ * @param task moved; NULL does nothing.
+ * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_task_free(struct cfut_task *task);
+
+/**
+ * ---- 5. Submit -----------------------------------------------------------------------
+ *
+ * Hands a task to an executor: `fn` will be called with a copy of the data. Either the task
+ * is accepted, and its future will settle, or the call fails and the task never runs.
+ *
+ * @param executor borrowed.
+ * @param fn the function.
+ * @param data copied, `len` bytes (8 or fewer cost nothing extra, up to 960 no allocation);
+ * NULL with 0. To hand over more without copying, see cfut_submit_buffer().
+ * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+ * Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_BROKEN: the executor broke, the reason is in cfut_last_error();
+ * CFUT_EINVAL: NULL executor or fn, NULL data with a length, a length no object can have;
+ * CFUT_ENOMEM; CFUT_ESHUTDOWN; CFUT_EFULL: the queue is full, and the policy is to reject or
+ * the time to wait has passed; CFUT_EFORKED; CFUT_ESYS: the executor has no thread and could
+ * not make one (the next submit tries again).
+ * Thread: any. Blocks: only while the queue is full, with CFUT_FULL_BLOCK. With
+ * CFUT_FULL_RUN_IN_CALLER, and in a task of the executor itself with either, a full queue
+ * has the task run inside this call. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_submit(struct cfut_executor *executor,
+                        cfut_task_fn fn,
+                        const void *data,
+                        size_t len,
+                        struct cfut_future **out);
+
+/**
+ * As cfut_submit(), with the options of a task builder.
+ *
+ * @param task borrowed; it may be changed or freed at once.
+ * @return As cfut_submit(); CFUT_ESYS also if no thread could be made to keep the task's
+ * time-outs.
+ * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_submit_task(struct cfut_executor *executor,
+                             const struct cfut_task *task,
+                             const void *data,
+                             size_t len,
+                             struct cfut_future **out);
+
+/**
+ * As cfut_submit_task(), but the task works on the bytes of a buffer, which are not copied on
+ * any kind of executor. The task can get the buffer itself with cfut_promise_input().
+ *
+ * @param buffer retained until the task has returned.
+ * @return As cfut_submit_task().
+ * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_submit_buffer(struct cfut_executor *executor,
+                               const struct cfut_task *task,
+                               struct cfut_buffer *buffer,
+                               struct cfut_future **out);
+
+/**
+ * Hands a function and a pointer to an executor of this process: what C++ lambdas and FFI
+ * callbacks use.
+ *
+ * @param arg moved, also when the call fails: `arg_free` is called once, after the function
+ * has returned, or when it is certain that it will not be called.
+ * @param arg_free NULL for none; runs in the thread that ran, cancelled or refused the task.
+ * @return As cfut_submit(); CFUT_ENOTSUP: the executor's tasks run in other processes.
+ * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_submit_closure(struct cfut_executor *executor,
+                                cfut_closure_fn fn,
+                                void *arg,
+                                cfut_free_fn arg_free,
+                                struct cfut_future **out);
+
+/**
+ * Hands `count` tasks to an executor, over consecutive items: all or none, in order, with one
+ * wake-up. Each task has a future of its own.
+ *
+ * @param task borrowed; it may be changed or freed at once.
+ * @param items copied, `count` times `item_size` bytes; NULL with 0.
+ * @param item_size bytes of an item.
+ * @param count 0: nothing is done.
+ * @param out NULL: fire and forget; else room for `count` futures, each owned. Written on
+ * CFUT_OK only (and not with `count` 0).
+ * @return As cfut_submit_task(). CFUT_EINVAL also for an item size of 0 with items, and where
+ * the items are more bytes than any object can have. A full queue takes the whole batch
+ * once it is empty, however large; with CFUT_FULL_RUN_IN_CALLER, and in a task of the
+ * executor itself, at once.
+ * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_submit_many(struct cfut_executor *executor,
+                             const struct cfut_task *task,
+                             const void *items,
+                             size_t item_size,
+                             size_t count,
+                             struct cfut_future **out);
+
+/**
+ * ---- 6. Map and parallel loops -------------------------------------------------------
+ *
+ * Results in input order, from an array.
+ *
+ * @return CFUT_ENOTSUP: maps come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_map_new(struct cfut_executor *executor,
+                         const struct cfut_task *task,
+                         const void *items,
+                         size_t item_size,
+                         size_t count,
+                         struct cfut_map **out);
+
+/**
+ * Results in input order, from a source that is asked for the next item.
+ *
+ * @param arg moved, also when the call fails.
+ * @return CFUT_ENOTSUP: maps come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_map_new_source(struct cfut_executor *executor,
+                                const struct cfut_task *task,
+                                cfut_source_fn next,
+                                void *arg,
+                                cfut_free_fn arg_free,
+                                struct cfut_map **out);
+
+/**
+ * The outcome of the next item.
+ *
+ * @return CFUT_ENOTSUP: maps come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_map_next(struct cfut_map *map,
+                          int64_t timeout_ns,
+                          struct cfut_future **out);
+
+/**
+ * Results in input order, of closures.
+ *
+ * @param args moved, each of them, also when the call fails.
+ * @return CFUT_ENOTSUP: maps come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_map_new_closure(struct cfut_executor *executor,
+                                 cfut_closure_fn fn,
+                                 void *const *args,
+                                 size_t count,
+                                 cfut_free_fn arg_free,
+                                 struct cfut_map **out);
+
+/**
+ * Frees a map; cancels what has not started.
+ *
+ * @param map moved; NULL does nothing.
+ * Thread: one at a time for each map. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_map_free(struct cfut_map *map);
+
+/**
+ * Frees the handle of a map; all of it runs.
+ *
+ * @param map moved; NULL does nothing.
+ * Thread: one at a time for each map. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_map_detach(struct cfut_map *map);
+
+/**
+ * Blocking: results of items[i] into results[i].
+ *
+ * @return CFUT_ENOTSUP: maps come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_map_into(struct cfut_executor *executor,
+                          const struct cfut_task *task,
+                          const void *items,
+                          size_t item_size,
+                          size_t count,
+                          void *results,
+                          size_t result_size,
+                          int64_t timeout_ns);
+
+/**
+ * Calls `fn` over [0, count) in ranges.
+ *
+ * @param arg moved, also when the call fails.
+ * @return CFUT_ENOTSUP: parallel loops come with a later version.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_parallel_for(struct cfut_executor *executor,
+                              size_t count,
+                              size_t grain,
+                              cfut_range_fn fn,
+                              void *arg,
+                              cfut_free_fn arg_free,
+                              struct cfut_future **out);
+
+/**
+ * ---- 7. Futures ----------------------------------------------------------------------
+ *
+ * Another handle of a future.
+ *
+ * @param future borrowed; NULL gives NULL.
+ * @return `future`, owned once more.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_future *cfut_future_retain(struct cfut_future *future);
+
+/**
+ * Gives a handle back. The task runs all the same; a value nobody took is freed with the
+ * last reference. Releasing a handle twice is undefined; with CFUT_CHECK=1 in the environment
+ * it ends the program with a text.
+ *
+ * @param future moved; NULL does nothing.
+ * Thread: any, also callbacks of the future itself. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_future_release(struct cfut_future *future);
+
+/**
+ * Where a future is in its life: CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED.
+ * RUNNING means that the task's function has been entered, not that it is near a worker.
+ *
+ * @param future borrowed; NULL gives CFUT_STATE_FINISHED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API int32_t cfut_future_state(const struct cfut_future *future);
+
+/**
+ * Waits for the outcome. The time-out ends the wait, not the task; to end the task, give it a
+ * CFUT_TASK_RUN_TIMEOUT_NS or cancel it.
+ *
+ * In a task of a pool, a wait without a time-out for a future of that pool that has not
+ * started runs it here; otherwise another worker stands in while this one sleeps. Threads
+ * outside do the former only with CFUT_OPT_WAITERS_HELP. A wait with a time-out never runs
+ * anything.
+ *
+ * @param future borrowed.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+ * @return CFUT_OK: it succeeded; CFUT_FAILED, CFUT_CANCELLED, CFUT_CRASHED, CFUT_EXPIRED,
+ * CFUT_BROKEN: it ended so; CFUT_TIMEOUT: it has not ended; CFUT_EINVAL: NULL; CFUT_EDEADLK:
+ * it could end only after this task has; CFUT_EFORKED: it will end in the parent process.
+ * Thread: any. Blocks: up to `timeout_ns`; goes on over signals. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_future_wait(struct cfut_future *future, int64_t timeout_ns);
+
+/**
+ * The result bytes of a finished future, or of a failed one that has details; for a buffer
+ * result the buffer's bytes. Aligned to 16 bytes.
+ *
+ * @param future borrowed.
+ * @param len NULL, or gets the length; 0 where there are no bytes.
+ * @return borrowed, valid until the last release of the future; NULL before the end, and where
+ * there are no bytes.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API const void *cfut_future_bytes(const struct cfut_future *future, size_t *len);
+
+/**
+ * The value of a finished future that was given with cfut_promise_set_value() or _fail_value().
+ *
+ * @param future borrowed.
+ * @return borrowed, valid until it is taken or the future is released for the last time; NULL
+ * before the end, after cfut_future_take(), and where there is no value.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API void *cfut_future_value(const struct cfut_future *future);
+
+/**
+ * Moves the value out of a finished future: to exactly one caller. Its free function will not
+ * run.
+ *
+ * @param future borrowed.
+ * @return owned; NULL before the end, the second time, and where there is no value.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API void *cfut_future_take(struct cfut_future *future);
+
+/**
+ * The buffer a finished future ended with.
+ *
+ * @param future borrowed.
+ * @return borrowed, valid until the last release of the future (retain it to keep it longer);
+ * NULL before the end, and where there is no buffer.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_buffer *cfut_future_buffer(const struct cfut_future *future);
+
+/**
+ * The failure code: of a failed task what it returned or gave to cfut_promise_fail(); of one
+ * whose thread ended in it CFUT_EPANIC; of a broken one that of the initializer.
+ *
+ * @param future borrowed.
+ * @return 0 before the end, and where there was no failure.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API int32_t cfut_future_code(const struct cfut_future *future);
+
+/**
+ * The message that goes with a failure, a time-out or a break.
+ *
+ * @param future borrowed.
+ * @return borrowed, valid until the last release of the future; "" before the end, and where
+ * there is none; never NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API const char *cfut_future_message(const struct cfut_future *future);
+
+/**
+ * A figure about a finished future, a CFUT_INFO_ key: how long it was queued and ran, and what
+ * is known of a worker process.
+ *
+ * @param future borrowed.
+ * @param out 0 where the key does not apply; written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_PENDING: it has not ended; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such
+ * key.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_future_info(const struct cfut_future *future,
+                             int32_t key,
+                             int64_t *out);
+
+/**
+ * How far a task says it is, with cfut_promise_set_progress(); also after its end.
+ *
+ * @param future borrowed.
+ * @param done NULL, or gets it; 0 before the task has said anything.
+ * @param total likewise.
+ * @return CFUT_OK; CFUT_EINVAL: NULL future.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_future_progress(const struct cfut_future *future,
+                                 uint64_t *done,
+                                 uint64_t *total);
+
+/**
+ * Cancels a future: one that has not started is CFUT_CANCELLED at once, for every kind of
+ * waiter, and its arguments are freed. One that runs is asked to stop if `mode` says so; how
+ * it then ends is up to the task (cfut_promise_set_cancelled() is how it agrees).
+ *
+ * @param future borrowed.
+ * @param mode CFUT_CANCEL_PENDING, _STOP or _KILL. Threads and promises made by hand cannot be
+ * killed: with them _KILL is _STOP.
+ * @return CFUT_OK: cancelled, now or before; CFUT_PENDING: asked to stop; CFUT_TOO_LATE:
+ * finished, or running and `mode` does not reach it; CFUT_EINVAL: NULL or an unknown mode;
+ * CFUT_EFORKED.
+ * Thread: any; callbacks of the future run in it. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_future_cancel(struct cfut_future *future, uint32_t mode);
+
+/**
+ * Has a function called when the future settles: exactly once, functions of one future in
+ * the order added, with no lock held. It may call everything, release the future and add
+ * further functions.
+ *
+ * With an executor it is called there, as a task (its queue bound does not hold it up); if that
+ * executor has been shut down, or there is no memory left, as without one. Without one it is
+ * called in the thread that settles the future (a worker, or whoever cancels; for a time-out
+ * the pool's monitor, which it must not hold up), or, if the future is settled, here and now.
+ * Such functions do not nest: one that becomes due while another one runs in the same thread
+ * runs after it, or when that one waits.
+ *
+ * @param future borrowed; it is alive during the call of `fn`.
+ * @param executor retained until the call; NULL: see above.
+ * @param fn the function.
+ * @param arg moved, also when this call fails: `arg_free` is called once, after `fn`.
+ * @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
+ * the parent process's.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_future_on_done(struct cfut_future *future,
+                                struct cfut_executor *executor,
+                                cfut_done_fn fn,
+                                void *arg,
+                                cfut_free_fn arg_free);
+
+/**
+ * Makes a future for `fn(input)`, a task that starts when `future` settles, however it does.
+ * Cancelling it before it starts does not touch `future`.
+ *
+ * @param future retained until the task has run.
+ * @param executor where it runs, retained until it is queued; NULL, or shut down by then: in
+ * the thread that settles `future`, as with cfut_future_on_done().
+ * @param arg moved, also when this call fails: `arg_free` is called once.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED;
+ * CFUT_ENOTSUP: the executor's tasks run in other processes.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_future_then(struct cfut_future *future,
+                             struct cfut_executor *executor,
+                             cfut_then_fn fn,
+                             void *arg,
+                             cfut_free_fn arg_free,
+                             struct cfut_future **out);
+
+/**
+ * As cfut_future_then(), portable to every kind of executor: `task` gets the bytes of `future`
+ * (none if it has none). If `future` does not succeed, the new future ends the same way, with
+ * its code and message, without running the task.
+ *
+ * @param future retained until the task has run.
+ * @param executor where it runs.
+ * @param task borrowed. Its time-outs do not apply.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED; CFUT_ENOTSUP: the task has
+ * time-outs.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_future_pipe(struct cfut_future *future,
+                             struct cfut_executor *executor,
+                             const struct cfut_task *task,
+                             struct cfut_future **out);
+
+/**
+ * ---- 8. Several futures --------------------------------------------------------------
+ *
+ * Waits until all futures are settled, or any, or until one fails. Being cancelled is no
+ * failure. A future that stands at several places counts at each.
+ *
+ * @param futures borrowed, `count` of them; NULL with 0.
+ * @param mode CFUT_WAIT_ALL, CFUT_WAIT_ANY or CFUT_WAIT_FIRST_FAILURE.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds, for all of them together.
+ * @param done NULL, or room for `count` bytes: 1 for each that is settled, 0 for the others.
+ * Written on every outcome but a negative one, also on CFUT_TIMEOUT.
+ * @param done_count NULL, or gets their number; written with `done`.
+ * @return CFUT_OK: what was waited for has come (of none: at once); with FIRST_FAILURE
+ * CFUT_FAILED, CFUT_CRASHED, CFUT_EXPIRED or CFUT_BROKEN: the first failure found; CFUT_TIMEOUT;
+ * CFUT_EINVAL: NULL futures or an unknown mode; CFUT_ENOMEM; CFUT_EDEADLK and CFUT_EFORKED as
+ * cfut_future_wait().
+ * Thread: any. Blocks: up to `timeout_ns`. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_wait_many(struct cfut_future *const *futures,
+                           size_t count,
+                           int32_t mode,
+                           int64_t timeout_ns,
+                           uint8_t *done,
+                           size_t *done_count);
+
+/**
+ * Makes a future that settles with several others; it has the outcome, code, message and
+ * result of the one it settles as.
+ *
+ * | mode | settles | as |
+ * |---|---|---|
+ * | CFUT_JOIN_ALL | with the first that does not succeed, else with the last | that one; success |
+ * | CFUT_JOIN_SETTLED | with the last, however they end | success |
+ * | CFUT_JOIN_ANY | with the first, however it ends | that one |
+ * | CFUT_JOIN_FIRST_SUCCESS | with the first success, else with the last | that one |
+ *
+ * It keeps its inputs until it is released. Cancelling or releasing it touches none of them.
+ * A future that stands at several places counts at each.
+ *
+ * @param futures retained, `count` of them; NULL with 0.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, an unknown mode, or none of them with ANY or
+ * FIRST_SUCCESS; CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_join(struct cfut_future *const *futures,
+                      size_t count,
+                      int32_t mode,
+                      struct cfut_future **out);
+
+/**
+ * Makes a completion queue: futures come out in the order they settle, each with the tag it was
+ * added with. It is what an as-completed loop uses, and the bridge to event loops: no callback
+ * runs in a foreign thread.
+ *
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_queue_new(struct cfut_queue **out);
+
+/**
+ * Another handle of a queue.
+ *
+ * @param queue borrowed; NULL gives NULL.
+ * @return `queue`, owned once more.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_queue *cfut_queue_retain(struct cfut_queue *queue);
+
+/**
+ * Gives a handle back. With the last one the queue is gone: entries that wait in it, and
+ * those that would still come, release their futures.
+ *
+ * @param queue moved; NULL does nothing.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_queue_release(struct cfut_queue *queue);
+
+/**
+ * Has a future come out of the queue once it is settled; at once if it is. A future may be
+ * added several times, and to several queues.
+ *
+ * @param queue borrowed.
+ * @param future retained until it comes out.
+ * @param tag comes out with it: an index, say, or an address.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_queue_add(struct cfut_queue *queue,
+                           struct cfut_future *future,
+                           uint64_t tag);
+
+/**
+ * Takes the next settled future out of the queue.
+ *
+ * @param queue borrowed.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+ * @param future NULL, or gets the future, owned; written on CFUT_OK only.
+ * @param tag NULL, or gets its tag; written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_TIMEOUT; CFUT_END: nothing is outstanding; CFUT_EINVAL: NULL queue;
+ * CFUT_EDEADLK: every thread the executor can have waits; CFUT_EFORKED.
+ * Thread: any, several at once. Blocks: up to `timeout_ns`. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_queue_next(struct cfut_queue *queue,
+                            int64_t timeout_ns,
+                            struct cfut_future **future,
+                            uint64_t *tag);
+
+/**
+ * The descriptor for event loops: readable while at least one entry waits (level-triggered).
+ * Only poll it; never read from it or close it. When it is readable, call cfut_queue_next()
+ * with CFUT_NOW until it answers CFUT_TIMEOUT or CFUT_END. A runtime whose wrapper has to read
+ * (Node's net.Socket) may throw away what it reads if it does the same.
+ *
+ * @param queue borrowed.
+ * @param fd borrowed, valid until the last release of the queue; a pipe, close-on-exec. Written
+ * on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ESYS: no descriptor left; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_queue_fd(struct cfut_queue *queue, int *fd);
+
+/**
+ * ---- 9. Promises ---------------------------------------------------------------------
+ *
+ * Makes a promise by hand and the future that goes with it.
+ *
+ * @param promise owned: the writing side. Written on CFUT_OK only.
+ * @param future owned: the reading side. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_new(struct cfut_promise **promise,
+                             struct cfut_future **future);
+
+/**
+ * Another handle of a promise: what a task keeps that returns CFUT_DETACH.
+ *
+ * @param promise borrowed; NULL gives NULL.
+ * @return `promise`, owned once more.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_promise *cfut_promise_retain(struct cfut_promise *promise);
+
+/**
+ * Gives a handle back. If it was the last one and the future is not settled, the future ends
+ * as CFUT_BROKEN ("promise released"). The promise a running task was called with counts
+ * as one until the task returns.
+ *
+ * @param promise moved; NULL does nothing.
+ * Thread: any; callbacks of the future run in it. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_promise_release(struct cfut_promise *promise);
+
+/**
+ * Says that the work of a promise made by hand begins: its future is RUNNING from now on and
+ * can no longer be cancelled, only asked to stop.
+ *
+ * @param promise borrowed.
+ * @return CFUT_OK; CFUT_CANCELLED: it was cancelled, do not begin; CFUT_ESTATE: started or
+ * finished before; CFUT_EINVAL: NULL; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_promise_start(struct cfut_promise *promise);
+
+/**
+ * Succeeds with bytes. A promise made by hand, or kept by a task that returned CFUT_DETACH,
+ * settles with this call. In a running task it records the outcome, and the future settles
+ * when the task returns: 0 = as recorded, other = failed with that code.
+ *
+ * @param promise borrowed.
+ * @param data copied, `len` bytes (16 or fewer take no memory); NULL with 0.
+ * @return CFUT_OK; CFUT_ESTATE: settled or recorded before, the first outcome stays; CFUT_EFULL:
+ * more bytes than the task's CFUT_TASK_OUTPUT_LIMIT; CFUT_EINVAL: NULL promise, NULL data with
+ * a length; CFUT_ENOMEM; CFUT_EFORKED.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_set_bytes(struct cfut_promise *promise,
+                                   const void *data,
+                                   size_t len);
+
+/**
+ * Succeeds with a pointer. As cfut_promise_set_bytes() in all else.
+ *
+ * @param value moved, also when the call fails: `value_free` is called once, unless
+ * cfut_future_take() moves the value out.
+ * @param value_free NULL for none.
+ * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise; CFUT_EFORKED; CFUT_ENOTSUP: in a
+ * worker process.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_set_value(struct cfut_promise *promise,
+                                   void *value,
+                                   cfut_free_fn value_free);
+
+/**
+ * Succeeds with a buffer. As cfut_promise_set_bytes() in all else.
+ *
+ * @param buffer retained until the last release of the future.
+ * @return CFUT_OK; CFUT_ESTATE; CFUT_EFULL; CFUT_EINVAL: NULL; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_set_buffer(struct cfut_promise *promise,
+                                    struct cfut_buffer *buffer);
+
+/**
+ * Fails with a code and a message. As cfut_promise_set_bytes() in all else.
+ *
+ * @param code anything but 0 and CFUT_DETACH.
+ * @param message copied up to 64 KiB (a longer one is cut and says so), UTF-8; NULL for none.
+ * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise or a bad code; CFUT_ENOMEM;
+ * CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_fail(struct cfut_promise *promise,
+                              int32_t code,
+                              const char *message);
+
+/**
+ * Fails with details in bytes, which the future's getters give beside code and message.
+ *
+ * @param data copied, `len` bytes; NULL with 0.
+ * @return As cfut_promise_fail(); CFUT_EFULL as cfut_promise_set_bytes().
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_fail_bytes(struct cfut_promise *promise,
+                                    int32_t code,
+                                    const char *message,
+                                    const void *data,
+                                    size_t len);
+
+/**
+ * Fails with details in a pointer: how an exception of another language travels.
+ *
+ * @param value moved, as with cfut_promise_set_value().
+ * @return As cfut_promise_fail(); CFUT_ENOTSUP: in a worker process.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_fail_value(struct cfut_promise *promise,
+                                    int32_t code,
+                                    const char *message,
+                                    void *value,
+                                    cfut_free_fn value_free);
+
+/**
+ * Ends as cancelled: how a task agrees to a request to stop. As cfut_promise_set_bytes() in
+ * all else.
+ *
+ * @param promise borrowed.
+ * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_promise_set_cancelled(struct cfut_promise *promise);
+
+/**
+ * Whether the task was asked to stop: by cfut_future_cancel(), a time-out, or the shutdown of
+ * its executor. A task that runs for long looks now and then.
+ *
+ * @param promise borrowed; NULL gives 0.
+ * @return 1 or 0.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API int32_t cfut_promise_stop_requested(const struct cfut_promise *promise);
+
+/**
+ * Says how far the work is, for cfut_future_progress().
+ *
+ * @param promise borrowed.
+ * @param done in whatever unit `total` is.
+ * @return CFUT_OK; CFUT_ESTATE: the future is settled; CFUT_EINVAL: NULL; CFUT_ENOMEM;
+ * CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_promise_set_progress(struct cfut_promise *promise,
+                                      uint64_t done,
+                                      uint64_t total);
+
+/**
+ * The buffer a running task was submitted with.
+ *
+ * @param promise borrowed.
+ * @return borrowed, valid until the task returns; NULL for other tasks, and after that.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_buffer *cfut_promise_input(const struct cfut_promise *promise);
+
+/**
+ * ---- 10. Buffers ---------------------------------------------------------------------
+ *
+ * Makes a buffer of `size` zeroed bytes, aligned to 64.
+ *
+ * @param size 0 is an empty buffer.
+ * @param flags 0. CFUT_BUFFER_SHARED comes with process pools.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ENOTSUP:
+ * CFUT_BUFFER_SHARED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_buffer_new(size_t size, uint32_t flags, struct cfut_buffer **out);
+
+/**
+ * Makes a buffer of memory that is yours.
+ *
+ * @param data moved, also when the call fails: `data_free` is called once, when the last
+ * reference goes. NULL with `size` 0.
+ * @param data_free called with `free_arg`, not with `data`; NULL for none. Runs in the thread
+ * that drops the last reference.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL out, NULL data with a size, a size no object can have;
+ * CFUT_ENOMEM.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_buffer_wrap(void *data,
+                             size_t size,
+                             cfut_free_fn data_free,
+                             void *free_arg,
+                             struct cfut_buffer **out);
+
+/**
+ * Another handle of a buffer.
+ *
+ * @param buffer borrowed; NULL gives NULL.
+ * @return `buffer`, owned once more.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API struct cfut_buffer *cfut_buffer_retain(struct cfut_buffer *buffer);
+
+/**
+ * Gives a handle back. The bytes go with the last reference, which a task or a future may
+ * hold.
+ *
+ * @param buffer moved; NULL does nothing.
+ * Thread: any; the free function of a wrapped buffer may run in it. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_buffer_release(struct cfut_buffer *buffer);
+
+/**
+ * The bytes. Who writes when is up to you: the library does not look at them.
+ *
+ * @param buffer borrowed; NULL gives NULL.
+ * @return borrowed, valid as long as the buffer; NULL for an empty one.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API void *cfut_buffer_data(struct cfut_buffer *buffer);
+
+/**
+ * How many bytes there are.
+ *
+ * @param buffer borrowed; NULL gives 0.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API size_t cfut_buffer_size(const struct cfut_buffer *buffer);
+
+/**
+ * ---- 11. Process workers -------------------------------------------------------------
+ *
+ * The first line of main() in a program whose own functions shall run in process workers.
+ * Returns at once in the program itself. Process pools come with a later version; until then
+ * no program is ever started as a worker.
+ *
+ * Thread: the main thread, before others. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_worker_main(void);
+
+/**
+ * Gives a task function a name.
+ *
+ * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_register(const char *name, cfut_task_fn fn);
+
+/**
+ * Runs a worker process of the user's own.
+ *
+ * @return CFUT_ENOTSUP: process pools come with a later version.
+ * Thread: the main thread. Blocks: no. Since: 0.1.
+ */
+CFUT_API cfut_status cfut_worker_run(void);
+
+/**
+ * ---- 12. Blocking inside a thread pool -----------------------------------------------
+ *
+ * Says that the calling task is about to block outside of the library (in a read, a lock, a
+ * library of somebody else's), so that another worker may run meanwhile. Without it the pool
+ * finds out by itself, within about a millisecond, and only up to CFUT_OPT_WORKERS. Nests.
+ * Outside of a worker it does nothing.
+ *
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API void cfut_blocking_begin(void);
+
+/**
+ * The end of what cfut_blocking_begin() announced. Without a begin it does nothing.
+ *
+ * Thread: that of the begin. Blocks: in a pool of one worker until the task that ran
+ * meanwhile is done; otherwise no. Since: 0.1.
+ */
+CFUT_API void cfut_blocking_end(void);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CFUTURES_H */

@@ -1,0 +1,374 @@
+//! Section 3 of the header, second half: executors.
+
+use super::guard;
+use super::handle;
+use super::keys;
+use super::options::Options;
+use super::status;
+use super::types::{cfut_executor, cfut_options, cfut_status};
+use crate::error::{Result, fail};
+use crate::future::due;
+use crate::future::wait::Blocking;
+use crate::local;
+use crate::sync::Timeout;
+use crate::thread_pool::{Figure, Pool};
+use std::ffi::{c_char, c_int};
+use std::fmt::{self, Write};
+use std::ptr;
+
+/// Makes a pool of threads. Threads start when there is work for them: at once up to the
+/// number of processors, beyond that when the monitor sees running tasks block. Tasks from
+/// outside start in the order submitted, up to a batch that a worker picks up at once; with
+/// one worker exactly in that order. Tasks that a task submits run newest first, with one
+/// worker oldest first.
+///
+/// @param options borrowed and copied; NULL: all defaults.
+/// @param out owned. Written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
+/// CFUT_ENOTSUP: an option that is not for thread pools.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
+    options: *const cfut_options,
+    out: *mut *mut cfut_executor,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let out = unsafe { handle::output(out, "out") }?;
+        let options = if options.is_null() {
+            None
+        } else {
+            // SAFETY: the contract of `ffi`.
+            Some(unsafe { handle::borrow_builder::<Options>(options) }?)
+        };
+        let pool = Pool::new(Options::for_threads(options)?)?;
+        out.write(handle::give_executor(pool));
+        Ok(status::OK)
+    })
+}
+
+/// Makes a pool of worker processes.
+///
+/// @return CFUT_ENOTSUP: process pools come with a later version.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_process_pool_new(
+    options: *const cfut_options,
+    out: *mut *mut cfut_executor,
+) -> cfut_status {
+    let _ = options;
+    not_yet(out, "process pools come with a later version")
+}
+
+/// Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
+///
+/// @return CFUT_ENOTSUP: loops come with a later version.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_loop_new(
+    options: *const cfut_options,
+    out: *mut *mut cfut_executor,
+) -> cfut_status {
+    let _ = options;
+    not_yet(out, "loops come with a later version")
+}
+
+/// Runs tasks of a loop in the calling thread.
+///
+/// @param ran always written, if it is not NULL.
+/// @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL executor.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_loop_run(
+    r#loop: *mut cfut_executor,
+    max_tasks: usize,
+    timeout_ns: i64,
+    ran: *mut usize,
+) -> cfut_status {
+    let _ = (max_tasks, timeout_ns);
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            if let Ok(ran) = handle::output(ran, "ran") {
+                ran.write(0);
+            }
+            handle::borrow_executor(r#loop)?;
+        }
+        fail!(NotSupported, "this executor is no loop; loops come with a later version")
+    })
+}
+
+/// The descriptor that is readable while a loop has something to run.
+///
+/// @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_loop_fd(
+    r#loop: *mut cfut_executor,
+    fd: *mut c_int,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            handle::borrow_executor(r#loop)?;
+            handle::output(fd, "fd")?;
+        }
+        fail!(NotSupported, "this executor is no loop; loops come with a later version")
+    })
+}
+
+/// Makes a view of `parent` that runs at most `max_running` tasks at once.
+///
+/// @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_limited_new(
+    parent: *mut cfut_executor,
+    max_running: u32,
+    out: *mut *mut cfut_executor,
+) -> cfut_status {
+    let _ = max_running;
+    let parent = guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe { handle::borrow_executor(parent) }?;
+        Ok(status::OK)
+    });
+    if parent != status::OK {
+        return parent;
+    }
+    not_yet(out, "limited views come with a later version")
+}
+
+fn not_yet(out: *mut *mut cfut_executor, text: &str) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe { handle::output(out, "out") }?;
+        fail!(NotSupported, "{text}")
+    })
+}
+
+/// Another handle of an executor.
+///
+/// @param executor borrowed; NULL gives NULL.
+/// @return `executor`, owned once more.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_retain(
+    executor: *mut cfut_executor,
+) -> *mut cfut_executor {
+    guard::value(executor, || {
+        // SAFETY: the contract of `ffi`.
+        if let Some(live) = unsafe { handle::borrow_optional_executor(executor) } {
+            live.add_handle();
+            handle::give_executor_again(executor);
+        }
+        Ok(executor)
+    })
+}
+
+/// Gives a handle back. With the last one the executor takes no more work; what it has accepted
+/// still runs, and then its threads go. To wait for that, call cfut_executor_shutdown() first.
+///
+/// @param executor moved; NULL does nothing.
+/// Thread: any, also its own tasks. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_release(executor: *mut cfut_executor) {
+    guard::value_then_calls((), || {
+        // SAFETY: the contract of `ffi`.
+        if let Some(executor) = unsafe { handle::take_executor(executor) } {
+            executor.drop_handle();
+        }
+        Ok(())
+    });
+}
+
+/// The executor whose task or hook this thread runs.
+///
+/// @return borrowed, valid during the task; NULL in other threads. A worker's own in callbacks
+/// that it runs.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_current() -> *mut cfut_executor {
+    guard::value(ptr::null_mut(), || {
+        Ok(local::with(|local| local.executor.get()).cast_mut().cast())
+    })
+}
+
+/// Starts all workers up to CFUT_OPT_WORKERS and waits until each has run its hooks and
+/// initializer, so that the first task does not pay for that.
+///
+/// @param executor borrowed.
+/// @return CFUT_OK; CFUT_TIMEOUT; CFUT_BROKEN: an initializer or hook failed; CFUT_EINVAL: NULL;
+/// CFUT_ESHUTDOWN; CFUT_EFORKED; CFUT_ESYS: not all threads could be created, the executor
+/// works with those it has.
+/// Thread: any. Blocks: up to `timeout_ns`. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_warm(
+    executor: *mut cfut_executor,
+    timeout_ns: i64,
+) -> cfut_status {
+    guard::status_then_calls(|| {
+        // SAFETY: the contract of `ffi`.
+        let executor = unsafe { handle::borrow_executor(executor) }?;
+        let _blocking = Blocking::begin(None, false);
+        let warm = executor.warm(Timeout::from_ns(timeout_ns))?;
+        Ok(if warm { status::OK } else { status::TIMEOUT })
+    })
+}
+
+/// Ends an executor: no new work from now on; waits until the rest is done, its threads have
+/// gone, and detached tasks are settled. May be called again, to wait longer or with more flags;
+/// also by several threads. The handle stays valid and is released as always.
+///
+/// Tasks already accepted run, unless CFUT_SHUTDOWN_CANCEL cancels those that have not started.
+/// CFUT_SHUTDOWN_STOP raises the stop flag of those that run. Threads cannot be killed: with
+/// them CFUT_SHUTDOWN_KILL and CFUT_SHUTDOWN_TERM do what CFUT_SHUTDOWN_STOP does.
+///
+/// @param executor borrowed.
+/// @param flags CFUT_SHUTDOWN_ bits, 0 for none.
+/// @return CFUT_OK: all done; CFUT_TIMEOUT: not yet, it goes on; CFUT_EINVAL: NULL or unknown
+/// flags; CFUT_EDEADLK: called by a task of its own, which may ask with CFUT_NOW only;
+/// CFUT_EFORKED.
+/// Thread: any. Blocks: up to `timeout_ns`. Callbacks of cancelled futures run in it. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_shutdown(
+    executor: *mut cfut_executor,
+    flags: u32,
+    timeout_ns: i64,
+) -> cfut_status {
+    // What is due in this thread may be what the executor waits for.
+    let begun = guard::status_then_calls(|| {
+        // SAFETY: the contract of `ffi`.
+        let executor = unsafe { handle::borrow_executor(executor) }?;
+        if timeout_ns == 0 {
+            return shut_down(executor, flags, Timeout::Now);
+        }
+        executor.refuse_own_task()?;
+        shut_down(executor, flags, Timeout::Now)
+    });
+    if begun != status::TIMEOUT || timeout_ns == 0 {
+        return begun;
+    }
+    due::run_all();
+    guard::status_then_calls(|| {
+        // SAFETY: the contract of `ffi`.
+        let executor = unsafe { handle::borrow_executor(executor) }?;
+        let _blocking = Blocking::begin(None, timeout_ns < 0);
+        shut_down(executor, 0, Timeout::from_ns(timeout_ns))
+    })
+}
+
+fn shut_down(
+    executor: crate::executor::Executor<'_>,
+    flags: u32,
+    timeout: Timeout,
+) -> Result<cfut_status> {
+    Ok(if executor.shutdown(flags, timeout)? { status::OK } else { status::TIMEOUT })
+}
+
+/// One figure about an executor, a CFUT_STAT_ key. Figures may lag a moment; they never lose a
+/// count.
+///
+/// @param executor borrowed.
+/// @param out written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such key; CFUT_EFORKED.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_stat(
+    executor: *mut cfut_executor,
+    key: i32,
+    out: *mut i64,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let (executor, out) =
+            unsafe { (handle::borrow_executor(executor)?, handle::output(out, "out")?) };
+        let value = executor.figure(figure(key)?)?;
+        out.write(i64::try_from(value).unwrap_or(i64::MAX));
+        Ok(status::OK)
+    })
+}
+
+fn figure(key: i32) -> Result<Figure> {
+    Ok(match key {
+        keys::STAT_WORKERS => Figure::Workers,
+        keys::STAT_IDLE_WORKERS => Figure::IdleWorkers,
+        keys::STAT_QUEUED => Figure::Queued,
+        keys::STAT_RUNNING => Figure::Running,
+        keys::STAT_SUBMITTED => Figure::Submitted,
+        keys::STAT_SUCCEEDED => Figure::Succeeded,
+        keys::STAT_FAILED => Figure::Failed,
+        keys::STAT_CANCELLED => Figure::Cancelled,
+        keys::STAT_EXPIRED => Figure::Expired,
+        keys::STAT_CRASHED => Figure::Crashed,
+        keys::STAT_STOLEN => Figure::Stolen,
+        keys::STAT_WORKERS_STARTED => Figure::WorkersStarted,
+        keys::STAT_OLDEST_QUEUED_NS => Figure::OldestQueuedNs,
+        keys::STAT_MAX_WORKERS => Figure::MaxWorkers,
+        keys::STAT_BROKEN => Figure::Broken,
+        other => return fail!(NotSupported, "{other} is no statistic of this version"),
+    })
+}
+
+/// The state of an executor as JSON, for people and logs: counts, workers with their threads and
+/// what they do, and up to 100 queued tasks with name and age. What it says may be out of date
+/// when it is read; keys may be added in later versions.
+///
+/// @param executor borrowed.
+/// @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
+/// @param len the length of the whole text without its NUL; written on CFUT_OK only.
+/// @return CFUT_OK, also if it was cut; CFUT_EINVAL: NULL executor or len; CFUT_EFORKED.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_executor_snapshot(
+    executor: *mut cfut_executor,
+    buf: *mut c_char,
+    cap: usize,
+    len: *mut usize,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let (executor, len) =
+            unsafe { (handle::borrow_executor(executor)?, handle::output(len, "len")?) };
+        let mut text = Cut { buf, cap: if buf.is_null() { 0 } else { cap }, length: 0 };
+        executor.write_json(&mut text)?;
+        text.terminate();
+        len.write(text.length);
+        Ok(status::OK)
+    })
+}
+
+/// Writes what fits into the caller's memory and counts the rest.
+struct Cut {
+    buf: *mut c_char,
+    cap: usize,
+    length: usize,
+}
+
+impl Write for Cut {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // One byte is for the NUL.
+        let room = self.cap.saturating_sub(1).saturating_sub(self.length);
+        let fits = text.len().min(room);
+        // SAFETY: the caller gave `cap` bytes, and length + fits < cap.
+        unsafe {
+            if fits > 0 {
+                self.buf
+                    .add(self.length)
+                    .cast::<u8>()
+                    .copy_from_nonoverlapping(text.as_ptr(), fits);
+            }
+        }
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+impl Cut {
+    fn terminate(&self) {
+        if self.cap > 0 {
+            // SAFETY: within the caller's `cap` bytes.
+            unsafe { self.buf.add(self.length.min(self.cap - 1)).write(0) };
+        }
+    }
+}

@@ -1,0 +1,502 @@
+//! Section 7 of the header: one future.
+
+use super::guard;
+use super::handle;
+use super::keys;
+use super::status;
+use super::task::Task;
+use super::types::{
+    cfut_buffer, cfut_done_fn, cfut_executor, cfut_free_fn, cfut_future, cfut_status, cfut_task,
+    cfut_then_fn,
+};
+use crate::error::{Error, Kind, Result, fail};
+use crate::future::cell::TaskCell;
+use crate::future::due::{self, Moved};
+use crate::future::hook::{Action, DoneFn, Hook};
+use crate::future::promise::{self, Cancel};
+use crate::future::settle;
+use crate::future::then::{self, ThenCall, ThenFn};
+use crate::future::wait::{Step, Wait};
+use crate::platform::clock;
+use crate::sync::Timeout;
+use crate::unwind::contain;
+use std::ffi::{c_char, c_void};
+use std::ptr;
+
+/// ---- 7. Futures ----------------------------------------------------------------------
+///
+/// Another handle of a future.
+///
+/// @param future borrowed; NULL gives NULL.
+/// @return `future`, owned once more.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_retain(future: *mut cfut_future) -> *mut cfut_future {
+    guard::value(future, || {
+        // SAFETY: the contract of `ffi`.
+        if let Ok(cell) = unsafe { handle::borrow_future(future) } {
+            handle::give_future(cell.clone_ref());
+        }
+        Ok(future)
+    })
+}
+
+/// Gives a handle back. The task runs all the same; a value nobody took is freed with the
+/// last reference. Releasing a handle twice is undefined; with CFUT_CHECK=1 in the environment
+/// it ends the program with a text.
+///
+/// @param future moved; NULL does nothing.
+/// Thread: any, also callbacks of the future itself. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_release(future: *mut cfut_future) {
+    guard::value_then_calls((), || {
+        // SAFETY: the contract of `ffi`.
+        drop(unsafe { handle::take_future(future) });
+        Ok(())
+    });
+}
+
+/// Where a future is in its life: CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED.
+/// RUNNING means that the task's function has been entered, not that it is near a worker.
+///
+/// @param future borrowed; NULL gives CFUT_STATE_FINISHED.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_state(future: *const cfut_future) -> i32 {
+    const FINISHED: i32 = 3;
+    guard::value(FINISHED, || {
+        // SAFETY: the contract of `ffi`.
+        Ok(unsafe { handle::borrow_future(future) }?.snapshot().life() as i32)
+    })
+}
+
+/// Waits for the outcome. The time-out ends the wait, not the task; to end the task, give it a
+/// CFUT_TASK_RUN_TIMEOUT_NS or cancel it.
+///
+/// In a task of a pool, a wait without a time-out for a future of that pool that has not
+/// started runs it here; otherwise another worker stands in while this one sleeps. Threads
+/// outside do the former only with CFUT_OPT_WAITERS_HELP. A wait with a time-out never runs
+/// anything.
+///
+/// @param future borrowed.
+/// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+/// @return CFUT_OK: it succeeded; CFUT_FAILED, CFUT_CANCELLED, CFUT_CRASHED, CFUT_EXPIRED,
+/// CFUT_BROKEN: it ended so; CFUT_TIMEOUT: it has not ended; CFUT_EINVAL: NULL; CFUT_EDEADLK:
+/// it could end only after this task has; CFUT_EFORKED: it will end in the parent process.
+/// Thread: any. Blocks: up to `timeout_ns`; goes on over signals. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_wait(
+    future: *mut cfut_future,
+    timeout_ns: i64,
+) -> cfut_status {
+    // SAFETY: the contract of `ffi`.
+    let at_once = guard::status(|| Ok(wait_now(unsafe { handle::borrow_future(future) }?)));
+    if at_once != status::TIMEOUT || timeout_ns == 0 {
+        return at_once;
+    }
+    // SAFETY: as above, and it is not NULL. The reference keeps it if a callback or another
+    // thread releases the caller's.
+    let Ok(kept) = contain(|| unsafe { handle::borrow_future(future) }.map(TaskCell::clone_ref))
+    else {
+        return status::EPANIC;
+    };
+    let status = match kept {
+        Ok(ref kept) => wait_for(kept, Timeout::from_ns(timeout_ns)),
+        Err(Error(kind)) => status::of_error(kind),
+    };
+    let _ = contain(|| drop(kept));
+    due::run_pending();
+    status
+}
+
+#[inline(always)]
+fn wait_now(cell: &TaskCell) -> cfut_status {
+    let seen = cell.snapshot();
+    if seen.is_settled() { status::of_outcome(seen.outcome()) } else { status::TIMEOUT }
+}
+
+/// Waits for one future. Not contained: may run tasks and callbacks.
+pub(super) fn wait_for(cell: &TaskCell, timeout: Timeout) -> cfut_status {
+    let mut wait = Wait::new(cell, timeout);
+    loop {
+        let step = match contain(|| wait.step()) {
+            Ok(step) => step,
+            Err(panic) => return guard::defect(&panic),
+        };
+        match step {
+            Step::Settled(outcome) => return status::of_outcome(outcome),
+            Step::TimedOut => return status::TIMEOUT,
+            Step::CallDue => due::run_all(),
+            Step::Help(helped) => helped.run(),
+            Step::Deadlock => {
+                let text = "this wait could never end: the future can settle only after the task that waits";
+                return status::of_error(Error::new(Kind::Deadlock, format_args!("{text}")).0);
+            }
+            Step::Inherited => {
+                let text = "this future was made before fork(); it settles in the parent process";
+                return status::of_error(Error::new(Kind::Forked, format_args!("{text}")).0);
+            }
+        }
+    }
+}
+
+/// The result bytes of a finished future, or of a failed one that has details; for a buffer
+/// result the buffer's bytes. Aligned to 16 bytes.
+///
+/// @param future borrowed.
+/// @param len NULL, or gets the length; 0 where there are no bytes.
+/// @return borrowed, valid until the last release of the future; NULL before the end, and where
+/// there are no bytes.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_bytes(
+    future: *const cfut_future,
+    len: *mut usize,
+) -> *const c_void {
+    guard::value_then_calls(ptr::null(), || {
+        // SAFETY: the contract of `ffi`.
+        let found = unsafe { handle::borrow_future(future) }.ok().and_then(|cell| {
+            cell.mark_read();
+            cell.bytes()
+        });
+        let (data, length) = found.unwrap_or((ptr::null(), 0));
+        // SAFETY: the contract of `ffi`.
+        if let Ok(len) = unsafe { handle::output(len, "len") } {
+            len.write(length);
+        }
+        Ok(data)
+    })
+}
+
+/// The value of a finished future that was given with cfut_promise_set_value() or _fail_value().
+///
+/// @param future borrowed.
+/// @return borrowed, valid until it is taken or the future is released for the last time; NULL
+/// before the end, after cfut_future_take(), and where there is no value.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_value(future: *const cfut_future) -> *mut c_void {
+    guard::value_then_calls(ptr::null_mut(), || {
+        // SAFETY: the contract of `ffi`.
+        let cell = unsafe { handle::borrow_future(future) }?;
+        cell.mark_read();
+        Ok(cell.value())
+    })
+}
+
+/// Moves the value out of a finished future: to exactly one caller. Its free function will not
+/// run.
+///
+/// @param future borrowed.
+/// @return owned; NULL before the end, the second time, and where there is no value.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_take(future: *mut cfut_future) -> *mut c_void {
+    guard::value_then_calls(ptr::null_mut(), || {
+        // SAFETY: the contract of `ffi`.
+        let cell = unsafe { handle::borrow_future(future) }?;
+        cell.mark_read();
+        Ok(cell.take_value())
+    })
+}
+
+/// The buffer a finished future ended with.
+///
+/// @param future borrowed.
+/// @return borrowed, valid until the last release of the future (retain it to keep it longer);
+/// NULL before the end, and where there is no buffer.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_buffer(future: *const cfut_future) -> *mut cfut_buffer {
+    guard::value_then_calls(ptr::null_mut(), || {
+        // SAFETY: the contract of `ffi`.
+        let cell = unsafe { handle::borrow_future(future) }?;
+        cell.mark_read();
+        Ok(cell.buffer().map_or(ptr::null_mut(), |buffer| buffer.as_ptr().as_ptr().cast()))
+    })
+}
+
+/// The failure code: of a failed task what it returned or gave to cfut_promise_fail(); of one
+/// whose thread ended in it CFUT_EPANIC; of a broken one that of the initializer.
+///
+/// @param future borrowed.
+/// @return 0 before the end, and where there was no failure.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_code(future: *const cfut_future) -> i32 {
+    // SAFETY: the contract of `ffi`.
+    guard::value(0, || Ok(unsafe { handle::borrow_future(future) }?.code()))
+}
+
+/// The message that goes with a failure, a time-out or a break.
+///
+/// @param future borrowed.
+/// @return borrowed, valid until the last release of the future; "" before the end, and where
+/// there is none; never NULL.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_message(future: *const cfut_future) -> *const c_char {
+    guard::value(c"".as_ptr(), || {
+        // SAFETY: the contract of `ffi`.
+        Ok(unsafe { handle::borrow_future(future) }?.message().as_c_str())
+    })
+}
+
+/// A figure about a finished future, a CFUT_INFO_ key: how long it was queued and ran, and what
+/// is known of a worker process.
+///
+/// @param future borrowed.
+/// @param out 0 where the key does not apply; written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_PENDING: it has not ended; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such
+/// key.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_info(
+    future: *const cfut_future,
+    key: i32,
+    out: *mut i64,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let (cell, out) = unsafe { (handle::borrow_future(future)?, handle::output(out, "out")?) };
+        keys::find(keys::INFOS, key, "info")?;
+        if !cell.snapshot().is_settled() {
+            return Ok(status::PENDING);
+        }
+        let (queued, ran) = cell.durations();
+        let value = match key {
+            keys::INFO_QUEUED_NS => clock::ticks_to_ns(queued),
+            keys::INFO_RUN_NS => clock::ticks_to_ns(ran),
+            keys::INFO_ATTEMPTS => u64::from(cell.has_run()),
+            _ => 0,
+        };
+        out.write(i64::try_from(value).unwrap_or(i64::MAX));
+        Ok(status::OK)
+    })
+}
+
+/// How far a task says it is, with cfut_promise_set_progress(); also after its end.
+///
+/// @param future borrowed.
+/// @param done NULL, or gets it; 0 before the task has said anything.
+/// @param total likewise.
+/// @return CFUT_OK; CFUT_EINVAL: NULL future.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_progress(
+    future: *const cfut_future,
+    done: *mut u64,
+    total: *mut u64,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let progress = promise::progress(unsafe { handle::borrow_future(future) }?);
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            if let Ok(done) = handle::output(done, "done") {
+                done.write(progress.0);
+            }
+            if let Ok(total) = handle::output(total, "total") {
+                total.write(progress.1);
+            }
+        }
+        Ok(status::OK)
+    })
+}
+
+/// Cancels a future: one that has not started is CFUT_CANCELLED at once, for every kind of
+/// waiter, and its arguments are freed. One that runs is asked to stop if `mode` says so; how
+/// it then ends is up to the task (cfut_promise_set_cancelled() is how it agrees).
+///
+/// @param future borrowed.
+/// @param mode CFUT_CANCEL_PENDING, _STOP or _KILL. Threads and promises made by hand cannot be
+/// killed: with them _KILL is _STOP.
+/// @return CFUT_OK: cancelled, now or before; CFUT_PENDING: asked to stop; CFUT_TOO_LATE:
+/// finished, or running and `mode` does not reach it; CFUT_EINVAL: NULL or an unknown mode;
+/// CFUT_EFORKED.
+/// Thread: any; callbacks of the future run in it. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_cancel(
+    future: *mut cfut_future,
+    mode: u32,
+) -> cfut_status {
+    guard::status_then_calls(|| {
+        // SAFETY: the contract of `ffi`.
+        let future = unsafe { handle::borrow_future_ref(future) }?;
+        const KILL: u32 = 2;
+        if mode > KILL {
+            return fail!(
+                Invalid,
+                "the cancel mode is {mode}; it is CFUT_CANCEL_PENDING, _STOP or _KILL"
+            );
+        }
+        Ok(match promise::cancel(&future, mode != 0)? {
+            Cancel::Done => status::OK,
+            Cancel::Asked => status::PENDING,
+            Cancel::TooLate => status::TOO_LATE,
+        })
+    })
+}
+
+/// Has a function called when the future settles: exactly once, functions of one future in
+/// the order added, with no lock held. It may call everything, release the future and add
+/// further functions.
+///
+/// With an executor it is called there, as a task (its queue bound does not hold it up); if that
+/// executor has been shut down, or there is no memory left, as without one. Without one it is
+/// called in the thread that settles the future (a worker, or whoever cancels; for a time-out
+/// the pool's monitor, which it must not hold up), or, if the future is settled, here and now.
+/// Such functions do not nest: one that becomes due while another one runs in the same thread
+/// runs after it, or when that one waits.
+///
+/// @param future borrowed; it is alive during the call of `fn`.
+/// @param executor retained until the call; NULL: see above.
+/// @param fn the function.
+/// @param arg moved, also when this call fails: `arg_free` is called once, after `fn`.
+/// @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
+/// the parent process's.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_on_done(
+    future: *mut cfut_future,
+    executor: *mut cfut_executor,
+    r#fn: cfut_done_fn,
+    arg: *mut c_void,
+    arg_free: cfut_free_fn,
+) -> cfut_status {
+    let mut moved = Moved { argument: arg, free: arg_free };
+    let status = guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let future = unsafe { handle::borrow_future_ref(future) }?;
+        let function: DoneFn = match r#fn {
+            // SAFETY: the types differ in what their opaque pointers are called.
+            Some(function) => unsafe { std::mem::transmute::<_, DoneFn>(function) },
+            None => return fail!(Invalid, "the callback is NULL"),
+        };
+        // SAFETY: the contract of `ffi`.
+        match unsafe { handle::borrow_optional_executor(executor) } {
+            Some(executor) => {
+                executor.check_fork()?;
+                let owner = Some(executor.retain());
+                then::continue_with(
+                    &future,
+                    owner,
+                    ThenCall::Callback(function),
+                    arg,
+                    arg_free,
+                    None,
+                )?;
+            }
+            None => {
+                let action = Action::Callback(function, arg, arg_free);
+                let hook =
+                    Hook::allocate(action).ok_or_else(|| Error::no_memory("a callback", 64))?;
+                settle::hook_in(&future, hook);
+            }
+        }
+        moved.hand_on();
+        Ok(status::OK)
+    });
+    drop(moved);
+    due::run_pending();
+    status
+}
+
+/// Makes a future for `fn(input)`, a task that starts when `future` settles, however it does.
+/// Cancelling it before it starts does not touch `future`.
+///
+/// @param future retained until the task has run.
+/// @param executor where it runs, retained until it is queued; NULL, or shut down by then: in
+/// the thread that settles `future`, as with cfut_future_on_done().
+/// @param arg moved, also when this call fails: `arg_free` is called once.
+/// @param out owned. Written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED;
+/// CFUT_ENOTSUP: the executor's tasks run in other processes.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_then(
+    future: *mut cfut_future,
+    executor: *mut cfut_executor,
+    r#fn: cfut_then_fn,
+    arg: *mut c_void,
+    arg_free: cfut_free_fn,
+    out: *mut *mut cfut_future,
+) -> cfut_status {
+    let mut moved = Moved { argument: arg, free: arg_free };
+    let status = guard::status(|| {
+        let function: ThenFn = match r#fn {
+            // SAFETY: the types differ in what their opaque pointers are called.
+            Some(function) => unsafe { std::mem::transmute::<_, ThenFn>(function) },
+            None => return fail!(Invalid, "the continuation is NULL"),
+        };
+        let call = ThenCall::Then(function);
+        // SAFETY: the contract of `ffi`.
+        let executor = unsafe { handle::borrow_optional_executor(executor) };
+        // SAFETY: the contract of `ffi`.
+        unsafe { continue_with(future, executor, call, arg, arg_free, None, out) }?;
+        moved.hand_on();
+        Ok(status::OK)
+    });
+    drop(moved);
+    due::run_pending();
+    status
+}
+
+/// As cfut_future_then(), portable to every kind of executor: `task` gets the bytes of `future`
+/// (none if it has none). If `future` does not succeed, the new future ends the same way, with
+/// its code and message, without running the task.
+///
+/// @param future retained until the task has run.
+/// @param executor where it runs.
+/// @param task borrowed. Its time-outs do not apply.
+/// @param out owned. Written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED; CFUT_ENOTSUP: the task has
+/// time-outs.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_future_pipe(
+    future: *mut cfut_future,
+    executor: *mut cfut_executor,
+    task: *const cfut_task,
+    out: *mut *mut cfut_future,
+) -> cfut_status {
+    guard::status_then_calls(|| {
+        // SAFETY: the contract of `ffi`.
+        let (executor, task) =
+            unsafe { (handle::borrow_executor(executor)?, handle::borrow_builder::<Task>(task)?) };
+        if task.spec().is_some_and(|spec| spec.has_deadline()) {
+            return fail!(
+                NotSupported,
+                "time-outs of piped tasks are not supported by this version"
+            );
+        }
+        let call = ThenCall::Pipe(task.function());
+        let spec = task.spec().cloned();
+        // SAFETY: the contract of `ffi`.
+        unsafe { continue_with(future, Some(executor), call, ptr::null_mut(), None, spec, out) }
+    })
+}
+
+/// # Safety
+/// The contract of `ffi`.
+unsafe fn continue_with(
+    future: *mut cfut_future,
+    executor: Option<crate::executor::Executor<'_>>,
+    call: ThenCall,
+    arg: *mut c_void,
+    arg_free: cfut_free_fn,
+    spec: Option<crate::shared::Shared<crate::future::extra::Spec>>,
+    out: *mut *mut cfut_future,
+) -> Result<cfut_status> {
+    // SAFETY: by the contract.
+    let (future, out) =
+        unsafe { (handle::borrow_future_ref(future)?, handle::output(out, "out")?) };
+    if let Some(executor) = executor {
+        executor.check_fork()?;
+    }
+    let owner = executor.map(|executor| executor.retain());
+    if let Some(made) = then::continue_with(&future, owner, call, arg, arg_free, spec)? {
+        out.write(handle::give_future(made));
+    }
+    Ok(status::OK)
+}

@@ -1,0 +1,235 @@
+//! Section 4 of the header: what to run, and how.
+
+use super::guard;
+use super::handle;
+use super::keys;
+use super::status;
+use super::types::{cfut_status, cfut_task, cfut_task_fn};
+use crate::error::{Error, Result, fail};
+use crate::future::cell::TaskFn;
+use crate::future::extra::{Spec, Text};
+use crate::shared::Shared;
+use std::ffi::c_char;
+
+pub(crate) struct Task {
+    function: TaskFn,
+    /// None: all defaults.
+    spec: Option<Shared<Spec>>,
+}
+
+impl Task {
+    pub(super) fn function(&self) -> TaskFn {
+        self.function
+    }
+
+    pub(super) fn spec(&self) -> Option<&Shared<Spec>> {
+        self.spec.as_ref()
+    }
+
+    /// Changes the options. Tasks submitted before keep theirs: they share the old ones.
+    fn change(&mut self, change: impl FnOnce(&mut Spec)) -> Result<()> {
+        let no_memory = || Error::no_memory("the options of a task", size_of::<Spec>());
+        let sole = self.spec.as_mut().and_then(Shared::get_mut);
+        if let Some(spec) = sole {
+            change(spec);
+            return Ok(());
+        }
+        let mut copy = match &self.spec {
+            Some(spec) => spec.try_clone().ok_or_else(no_memory)?,
+            None => Spec::DEFAULT,
+        };
+        change(&mut copy);
+        self.spec = Some(Shared::try_new(copy).ok_or_else(no_memory)?);
+        Ok(())
+    }
+}
+
+/// A function of the user's as the library calls it: the same, with the promise as a cell.
+pub(super) fn task_fn(function: cfut_task_fn) -> Result<TaskFn> {
+    match function {
+        // SAFETY: the types differ in what their opaque pointers are called.
+        Some(function) => Ok(unsafe { std::mem::transmute::<_, TaskFn>(function) }),
+        None => fail!(Invalid, "the task function is NULL"),
+    }
+}
+
+/// ---- 4. Tasks: what to run -----------------------------------------------------------
+///
+/// Makes a builder for a task that calls `fn`. Needed only for tasks with options:
+/// cfut_submit() takes a function as it is.
+///
+/// @param fn the function.
+/// @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_new(
+    r#fn: cfut_task_fn,
+    out: *mut *mut cfut_task,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let out = unsafe { handle::output(out, "out") }?;
+        let task = Task { function: task_fn(r#fn)?, spec: None };
+        let task = handle::give_builder(task)
+            .ok_or_else(|| Error::no_memory("a task builder", size_of::<Task>()))?;
+        out.write(task);
+        Ok(status::OK)
+    })
+}
+
+/// A task by name: registered with cfut_register(), or "module.so:symbol".
+///
+/// @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_new_named(
+    name: *const c_char,
+    out: *mut *mut cfut_task,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            handle::output(out, "out")?;
+            handle::borrow_text(name, "the name")?;
+        }
+        fail!(NotSupported, "named tasks come with a later version; use cfut_task_new")
+    })
+}
+
+/// An external program as a task.
+///
+/// @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
+/// Thread: any. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_new_command(
+    program: *const c_char,
+    out: *mut *mut cfut_task,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            handle::output(out, "out")?;
+            handle::borrow_text(program, "the program")?;
+        }
+        fail!(NotSupported, "command tasks come with a later version")
+    })
+}
+
+/// Command tasks: adds an argument of the program.
+///
+/// @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+/// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_add_arg(
+    task: *mut cfut_task,
+    arg: *const c_char,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            handle::change_builder::<Task>(task)?;
+            handle::borrow_text(arg, "the argument")?;
+        }
+        fail!(NotSupported, "only command tasks have arguments")
+    })
+}
+
+/// Command tasks: adds or changes a variable in the environment of the program.
+///
+/// @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+/// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_add_env(
+    task: *mut cfut_task,
+    name: *const c_char,
+    value: *const c_char,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        unsafe {
+            handle::change_builder::<Task>(task)?;
+            handle::borrow_text(name, "the name")?;
+            handle::borrow_text(value, "the value")?;
+        }
+        fail!(NotSupported, "only command tasks have an environment")
+    })
+}
+
+/// Sets an integer option of a task, a CFUT_TASK_ key below 64; see the end of this header.
+/// Tasks submitted before keep what they had.
+///
+/// @param task borrowed.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
+/// CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
+/// (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
+/// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_set(
+    task: *mut cfut_task,
+    key: i32,
+    value: i64,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let task = unsafe { handle::change_builder::<Task>(task) }?;
+        let entry = keys::find(keys::TASKS, key, "integer option of a task")?;
+        entry.check(value)?;
+        if keys::LATER_TASKS.contains(&key) {
+            return fail!(
+                NotSupported,
+                "{} is for process pools and maps, which come with a later version",
+                entry.name
+            );
+        }
+        task.change(|spec| match key {
+            keys::TASK_QUEUE_TIMEOUT_NS => spec.queue_timeout = value,
+            keys::TASK_RUN_TIMEOUT_NS => spec.run_timeout = value,
+            keys::TASK_TOTAL_TIMEOUT_NS => spec.total_timeout = value,
+            keys::TASK_PRIORITY => spec.priority = value as i8,
+            _ => spec.output_limit = value,
+        })?;
+        Ok(status::OK)
+    })
+}
+
+/// Sets a text option of a task, a CFUT_TASK_ key from 64.
+///
+/// @param task borrowed.
+/// @param text copied, UTF-8.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
+/// CFUT_TASK_DIRECTORY of a task that is no command.
+/// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_set_text(
+    task: *mut cfut_task,
+    key: i32,
+    text: *const c_char,
+) -> cfut_status {
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let task = unsafe { handle::change_builder::<Task>(task) }?;
+        let entry = keys::find(keys::TASK_TEXTS, key, "text option of a task")?;
+        // SAFETY: the contract of `ffi`.
+        let text = unsafe { handle::borrow_text(text, "the text") }?;
+        if key != keys::TASK_NAME {
+            return fail!(NotSupported, "{} is for command tasks", entry.name);
+        }
+        let copy = Text::copy(text).ok_or_else(|| Error::no_memory("a text", text.len()))?;
+        task.change(|spec| spec.name = copy)?;
+        Ok(status::OK)
+    })
+}
+
+/// Frees a builder; tasks submitted from it keep what they need.
+///
+/// @param task moved; NULL does nothing.
+/// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn cfut_task_free(task: *mut cfut_task) {
+    guard::value((), || {
+        // SAFETY: the contract of `ffi`.
+        unsafe { handle::drop_builder::<Task>(task) };
+        Ok(())
+    });
+}

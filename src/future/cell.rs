@@ -1,0 +1,816 @@
+//! The cell: one cache line that is a task, its place in a queue, its future and a small
+//! result, one after the other.
+//!
+//! | offset | field | before it starts | while it runs | settled |
+//! |---|---|---|---|---|
+//! | 0 | `state` | see `state` | | |
+//! | 8 | `hooks` | who wants to know, newest last | same | callbacks not run yet |
+//! | 16 | `owner` | executor, or the `Extra` | same | link of the due list, or the `Extra` |
+//! | 24 | `stamp` | when it was accepted | how long it was queued | and how long it ran |
+//! | 32 | `front` | function and argument | recorded result | result |
+//! | 48 | `back` | third argument word, or up to 8 bytes of data | same | unused |
+//! | 56 | `code` | | recorded code | code |
+//! | 60 | `promises` | promise handles, the runner's included | same | |
+//! | 64 | tail | argument bytes, or `ThenArgs` and a hook | same | unused |
+//!
+//! The rules F1 to F8 that make this sound stand in the module doc of `future`.
+
+use super::arena;
+use super::buffer::BufferRef;
+use super::due;
+use super::extra::{Extra, Spec, Text};
+use super::hook::Hook;
+use super::owner::Owner;
+use super::state::{self, Outcome, PayloadBits, Snapshot, State};
+use super::then::ThenArgs;
+use crate::platform::fork;
+use crate::shared::Shared;
+use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell};
+use std::ffi::c_void;
+use std::fmt;
+use std::ptr::{self, NonNull};
+
+/// The C types of user functions; the handles in them are opaque here.
+pub(crate) type TaskFn =
+    unsafe extern "C-unwind" fn(promise: *const TaskCell, data: *const c_void, len: usize) -> i32;
+pub(crate) type ClosureFn =
+    unsafe extern "C-unwind" fn(promise: *const TaskCell, argument: *mut c_void) -> i32;
+pub(crate) type FreeFn = unsafe extern "C-unwind" fn(*mut c_void);
+
+/// What a cell is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Kind {
+    /// Made by hand: no function.
+    Promise = 0,
+    /// Argument bytes in the cell: `front` = function, length.
+    Bytes = 1,
+    /// Argument bytes elsewhere: `front` = function, length; `back` = address.
+    External = 2,
+    /// `front` = function, argument; `back` = free function.
+    Closure = 3,
+    /// `front` = function; `back` = buffer.
+    Buffer = 4,
+    /// Starts when another future settles: `ThenArgs` and a hook in the tail.
+    Then = 5,
+    /// Settles with other futures: `back` = `join::Join`.
+    Join = 6,
+}
+
+impl Kind {
+    fn from_bits(bits: u32) -> Kind {
+        match bits {
+            0 => Kind::Promise,
+            1 => Kind::Bytes,
+            2 => Kind::External,
+            3 => Kind::Closure,
+            4 => Kind::Buffer,
+            5 => Kind::Then,
+            _ => Kind::Join,
+        }
+    }
+}
+
+/// What the result is. In `front`, but for the inline length, which is in the word.
+pub(crate) enum Payload {
+    /// No result.
+    None,
+    /// Zero bytes, set as such.
+    Empty,
+    /// Up to 16 bytes in `front` itself.
+    Inline([Word; 2], usize),
+    /// Bytes of `arena::allocate_bytes`.
+    Heap(NonNull<u8>, usize),
+    /// A pointer of the user's with its free function.
+    Value(*mut c_void, Option<FreeFn>),
+    Buffer(BufferRef),
+    /// Everything but the outcome is looked up in another future.
+    Alias(TaskRef),
+}
+
+const NO_BACK: Word = ptr::null_mut();
+const NO_FRONT: [Word; 2] = [NO_BACK; 2];
+
+const EMPTY: u32 = 1;
+const INLINE: u32 = 2;
+const HEAP: u32 = 3;
+const VALUE: u32 = 4;
+const BUFFER: u32 = 5;
+const ALIAS: u32 = 6;
+
+/// Longest result that needs no memory of its own.
+pub(crate) const INLINE_RESULT: usize = 16;
+/// Longest argument that fits a cell without a tail.
+const INLINE_DATA: usize = 8;
+
+#[repr(C, align(64))]
+pub(crate) struct TaskCell {
+    pub(crate) state: State,
+    /// The newest of a ring of hooks (its `next` is the oldest), or NULL. Under LOCK (F3).
+    pub(super) hooks: UnsafeCell<*mut Hook>,
+    owner: AtomicPtr<()>,
+    stamp: AtomicU64,
+    front: UnsafeCell<Front>,
+    back: UnsafeCell<Word>,
+    code: AtomicI32,
+    pub(super) promises: AtomicU32,
+}
+
+/// A word of arguments or result: a pointer, or a number without provenance.
+pub(crate) type Word = *mut c_void;
+
+/// A number as a word.
+pub(crate) fn number(value: usize) -> Word {
+    ptr::without_provenance_mut(value)
+}
+
+#[repr(align(16))]
+#[derive(Clone, Copy)]
+struct Front([Word; 2]);
+
+#[cfg(not(loom))]
+const _: () = assert!(size_of::<TaskCell>() == arena::HEAD && align_of::<TaskCell>() == 64);
+#[cfg(loom)]
+const _: () = assert!(size_of::<TaskCell>() <= arena::HEAD);
+
+// SAFETY: F1 to F8 say who may touch which field when; pointers of the user's in it are
+// handed between threads with the user's consent (the header's section on threads).
+unsafe impl Send for TaskCell {}
+// SAFETY: as above.
+unsafe impl Sync for TaskCell {}
+
+/// Function and arguments of a cell to be made.
+pub(crate) enum Work<'a> {
+    Promise,
+    Bytes(TaskFn, &'a [u8]),
+    Closure(ClosureFn, *mut c_void, Option<FreeFn>),
+    Buffer(TaskFn, BufferRef),
+    Then(ThenArgs),
+    Join(NonNull<super::join::Join>),
+}
+
+impl TaskCell {
+    /// A cell with `refs` references, PENDING. None when there is no memory; `work` is
+    /// dropped then, but for a closure's argument, which stays the caller's.
+    #[inline]
+    pub(crate) fn allocate(work: Work<'_>, refs: u32) -> Option<NonNull<TaskCell>> {
+        match work {
+            Work::Bytes(function, data) => TaskCell::with_bytes(function, data, refs),
+            Work::Promise => TaskCell::place(Kind::Promise, 0, 0, NO_FRONT, NO_BACK, refs),
+            Work::Closure(function, argument, free) => {
+                let flags = if free.is_some() { state::ARGS } else { 0 };
+                let front = [function as Word, argument];
+                let back = free.map_or(NO_BACK, |free| free as Word);
+                TaskCell::place(Kind::Closure, 0, flags, front, back, refs)
+            }
+            Work::Buffer(function, buffer) => {
+                let front = [function as Word, NO_BACK];
+                let cell = TaskCell::place(Kind::Buffer, 0, state::ARGS, front, NO_BACK, refs)?;
+                // SAFETY: nobody else knows the cell yet.
+                unsafe { cell.as_ref().set_back(buffer.into_raw().as_ptr().cast()) };
+                Some(cell)
+            }
+            Work::Then(args) => {
+                const CLASS: usize = 2;
+                let cell =
+                    TaskCell::place(Kind::Then, CLASS, state::ARGS, NO_FRONT, NO_BACK, refs)?;
+                // SAFETY: nobody else knows the cell yet; the class has a tail that holds
+                // the arguments and a hook (asserted in `then`).
+                unsafe { cell.as_ref().then_args().write(args) };
+                Some(cell)
+            }
+            Work::Join(join) => {
+                TaskCell::place(Kind::Join, 0, 0, NO_FRONT, join.as_ptr().cast(), refs)
+            }
+        }
+    }
+
+    #[inline]
+    fn with_bytes(function: TaskFn, data: &[u8], refs: u32) -> Option<NonNull<TaskCell>> {
+        let front = [function as Word, number(data.len())];
+        if data.len() <= INLINE_DATA {
+            let mut word = [0u8; INLINE_DATA];
+            word[..data.len()].copy_from_slice(data);
+            return TaskCell::place(
+                Kind::Bytes,
+                0,
+                0,
+                front,
+                number(usize::from_ne_bytes(word)),
+                refs,
+            );
+        }
+        let Some(class) = arena::class_for_tail(data.len()) else {
+            let copy = arena::allocate_bytes(data.len())?;
+            // SAFETY: fresh memory of that length.
+            unsafe { copy.as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len()) };
+            let back = copy.as_ptr().cast();
+            let cell = TaskCell::place(Kind::External, 0, state::ARGS, front, back, refs);
+            if cell.is_none() {
+                // SAFETY: just allocated, known to nobody else.
+                unsafe { arena::release_bytes(copy, data.len()) };
+            }
+            return cell;
+        };
+        let cell = TaskCell::place(Kind::Bytes, class, 0, front, NO_BACK, refs)?;
+        // SAFETY: nobody else knows the cell yet; its tail holds the data.
+        unsafe {
+            let tail = TaskCell::tail(cell);
+            tail.as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len());
+        }
+        Some(cell)
+    }
+
+    #[inline(always)]
+    fn place(
+        kind: Kind,
+        class: usize,
+        flags: u32,
+        front: [Word; 2],
+        back: Word,
+        refs: u32,
+    ) -> Option<NonNull<TaskCell>> {
+        let place = arena::allocate(class)?.cast::<TaskCell>();
+        // For `block`.
+        let _ = place.as_ptr().expose_provenance();
+        // SAFETY: fresh memory of at least a cell's size, aligned to 64.
+        unsafe {
+            place.write(TaskCell {
+                state: State::new(kind as u32, class as u32, flags, refs),
+                hooks: UnsafeCell::new(ptr::null_mut()),
+                owner: AtomicPtr::new(ptr::null_mut()),
+                stamp: AtomicU64::new(0),
+                front: UnsafeCell::new(Front(front)),
+                back: UnsafeCell::new(back),
+                code: AtomicI32::new(0),
+                promises: AtomicU32::new(1),
+            });
+        }
+        Some(place)
+    }
+
+    /// The block behind the head.
+    ///
+    /// # Safety
+    /// `cell` points at a whole block (not at a reference's 64 bytes) with a tail.
+    unsafe fn tail(cell: NonNull<TaskCell>) -> NonNull<u8> {
+        // SAFETY: by the contract the block goes on behind its head.
+        unsafe { cell.cast::<u8>().add(arena::HEAD) }
+    }
+
+    /// The whole block this head belongs to.
+    ///
+    /// The address was exposed when the block was allocated, and a reference to the head
+    /// alone may not be used for what lies behind it.
+    fn block(&self) -> NonNull<TaskCell> {
+        let address = ptr::from_ref(self).addr();
+        // SAFETY: the address of a live object is not null.
+        unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) }
+    }
+
+    /// Another reference to this cell.
+    pub(crate) fn clone_ref(&self) -> TaskRef {
+        self.state.retain(1);
+        TaskRef(self.block())
+    }
+
+    // ---- reading the word ----
+
+    #[inline(always)]
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        // Acquire: pairs with `finish` and `settle_locked`; a settled word publishes the
+        // result and everything else F2 freezes.
+        self.state.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        // Relaxed: never changes.
+        Kind::from_bits(self.state.load(Ordering::Relaxed).kind())
+    }
+
+    // ---- arguments (F2: the runner's, or the one's who settled it before it started) ----
+
+    /// # Safety
+    /// The caller has the right of F2 to the arguments.
+    pub(super) unsafe fn front(&self) -> [Word; 2] {
+        // SAFETY: by the contract nobody writes.
+        self.front.with(|front| unsafe { *front }).0
+    }
+
+    /// # Safety
+    /// As `front`.
+    pub(super) unsafe fn back(&self) -> Word {
+        // SAFETY: by the contract nobody writes.
+        self.back.with(|back| unsafe { *back })
+    }
+
+    /// # Safety
+    /// The caller is the only one who may touch `back` (F2).
+    pub(super) unsafe fn set_back(&self, value: Word) {
+        // SAFETY: by the contract.
+        self.back.with_mut(|back| unsafe { *back = value });
+    }
+
+    /// Address of the argument bytes of a `Kind::Bytes` cell of `length`; NULL for none.
+    pub(super) fn inline_data(&self, length: usize) -> *const c_void {
+        match length {
+            0 => ptr::null(),
+            // The whole block's provenance: the task reads through this pointer for as
+            // long as it runs, without a reference of ours in between.
+            1..=INLINE_DATA => {
+                let offset = std::mem::offset_of!(TaskCell, back);
+                // SAFETY: a field of the block.
+                unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast()
+            }
+            // SAFETY: longer data was put into the tail by `with_bytes`.
+            _ => unsafe { TaskCell::tail(self.block()) }.as_ptr().cast(),
+        }
+    }
+
+    /// Where a `Kind::Then` cell has its arguments.
+    pub(super) fn then_args(&self) -> NonNull<ThenArgs> {
+        debug_assert!(self.kind() == Kind::Then);
+        // SAFETY: such cells have a tail.
+        unsafe { TaskCell::tail(self.block()) }.cast()
+    }
+
+    /// Where a `Kind::Then` cell has its hook.
+    pub(super) fn then_hook(&self) -> NonNull<Hook> {
+        debug_assert!(self.kind() == Kind::Then);
+        // SAFETY: such cells have a tail of more than 64 bytes plus a hook.
+        unsafe { TaskCell::tail(self.block()).add(ThenArgs::SPACE) }.cast()
+    }
+
+    // ---- result (F2: under LOCK until settled, then read-only) ----
+
+    /// Writes the result; the answer goes into the word.
+    ///
+    /// # Safety
+    /// The caller holds LOCK, the future is not settled and nothing is recorded.
+    pub(super) unsafe fn write_payload(&self, payload: Payload) -> PayloadBits {
+        let (kind, front, inline) = match payload {
+            Payload::None => return PayloadBits::NONE,
+            Payload::Empty => (EMPTY, NO_FRONT, 0),
+            Payload::Inline(words, length) => (INLINE, words, length),
+            Payload::Heap(bytes, length) => (HEAP, [bytes.as_ptr().cast(), number(length)], 0),
+            Payload::Value(value, free) => {
+                (VALUE, [value, free.map_or(NO_BACK, |free| free as Word)], 0)
+            }
+            Payload::Buffer(buffer) => (BUFFER, [buffer.into_raw().as_ptr().cast(), NO_BACK], 0),
+            Payload::Alias(other) => (ALIAS, [other.into_raw().as_ptr().cast(), NO_BACK], 0),
+        };
+        // SAFETY: by the contract only this thread touches `front`.
+        self.front.with_mut(|place| unsafe { *place = Front(front) });
+        PayloadBits::new(kind, inline)
+    }
+
+    /// The future that has this one's result: itself, or the one it stands for. Aliases
+    /// are never chained.
+    pub(crate) fn source(&self, seen: Snapshot) -> &TaskCell {
+        if seen.is_settled() && seen.payload() == ALIAS {
+            // SAFETY: settled, so `front` is read-only; the alias holds a reference.
+            let other = unsafe { self.front() }[0].cast::<TaskCell>();
+            // SAFETY: as above; this future's reference keeps the other one alive.
+            return unsafe { &*other };
+        }
+        self
+    }
+
+    /// The result bytes of a settled future, if it has any kind of bytes.
+    pub(crate) fn bytes(&self) -> Option<(*const c_void, usize)> {
+        let source = self.source(self.snapshot());
+        let seen = source.snapshot();
+        if !source.shows_result(seen) {
+            return None;
+        }
+        // SAFETY: settled, so `front` is read-only.
+        let front = unsafe { source.front() };
+        match seen.payload() {
+            EMPTY => Some((ptr::null(), 0)),
+            INLINE => {
+                let offset = std::mem::offset_of!(TaskCell, front);
+                // SAFETY: a field of the block.
+                let at = unsafe { source.block().cast::<u8>().add(offset) };
+                Some((at.as_ptr().cast_const().cast(), seen.inline_length()))
+            }
+            HEAP => Some((front[0].cast_const(), front[1].addr())),
+            BUFFER => {
+                let buffer = source.buffer_in();
+                Some((buffer.data().cast_const(), buffer.len()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether getters show what is in `front`: a late result of an expired or
+    /// cancelled task is not shown.
+    fn shows_result(&self, seen: Snapshot) -> bool {
+        seen.is_settled() && matches!(seen.outcome(), Outcome::Succeeded | Outcome::Failed)
+    }
+
+    fn buffer_in(&self) -> &BufferRef {
+        // SAFETY: payload BUFFER: the first word of `front` is a BufferRef, which is a
+        // single pointer; settled, so it stays for as long as this reference.
+        self.front.with(|place| unsafe { &*place.cast::<BufferRef>() })
+    }
+
+    pub(crate) fn buffer(&self) -> Option<&BufferRef> {
+        let source = self.source(self.snapshot());
+        let seen = source.snapshot();
+        if !source.shows_result(seen) || seen.payload() != BUFFER {
+            return None;
+        }
+        Some(source.buffer_in())
+    }
+
+    /// The value, unless it was taken.
+    pub(crate) fn value(&self) -> *mut c_void {
+        match self.value_source() {
+            Some((source, value)) if !source.snapshot().has(state::TAKEN) => value,
+            _ => ptr::null_mut(),
+        }
+    }
+
+    /// Moves the value out, for the first who asks.
+    pub(crate) fn take_value(&self) -> *mut c_void {
+        match self.value_source() {
+            Some((source, value)) if source.state.take() => value,
+            _ => ptr::null_mut(),
+        }
+    }
+
+    /// Bytes of the result that a running task has recorded, where they take memory.
+    pub(crate) fn recorded_bytes(&self) -> u64 {
+        let seen = self.snapshot();
+        if !seen.has(state::RECORDED) {
+            return 0;
+        }
+        match seen.payload() {
+            HEAP => {
+                // SAFETY: recorded, so `front` is not written any more.
+                let [_, length] = unsafe { self.front() };
+                length.addr() as u64
+            }
+            BUFFER => self.buffer_in().len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Somebody reads the result, or nobody will: its bytes no longer count against the
+    /// bound of its pool.
+    pub(crate) fn mark_read(&self) {
+        let seen = self.snapshot();
+        if !seen.is_settled() {
+            return;
+        }
+        let Some(extra) = self.extra_in(seen) else { return };
+        // AcqRel: one reader gives the bytes back; it has seen the charge.
+        let bytes = extra.charged.swap(0, Ordering::AcqRel);
+        // Relaxed: published with the charge.
+        let owner = NonNull::new(extra.owner.load(Ordering::Relaxed));
+        if let Some(owner) = owner.filter(|_| bytes != 0) {
+            // SAFETY: the charge left a reference behind, which keeps the executor.
+            unsafe { (owner.as_ref().vtable.uncharge)(owner, bytes) };
+        }
+    }
+
+    fn value_source(&self) -> Option<(&TaskCell, *mut c_void)> {
+        let source = self.source(self.snapshot());
+        let seen = source.snapshot();
+        if !source.shows_result(seen) || seen.payload() != VALUE {
+            return None;
+        }
+        // SAFETY: settled, so `front` is read-only.
+        Some((source, unsafe { source.front() }[0]))
+    }
+
+    // ---- code, stamp, owner ----
+
+    /// The failure code; 0 before the end.
+    pub(crate) fn code(&self) -> i32 {
+        let seen = self.snapshot();
+        if !seen.is_settled() {
+            return 0;
+        }
+        // Relaxed: published by settling.
+        self.source(seen).code.load(Ordering::Relaxed)
+    }
+
+    /// Called under LOCK, before the future settles.
+    pub(super) fn set_code(&self, code: i32) {
+        // Relaxed: published by settling.
+        self.code.store(code, Ordering::Relaxed);
+    }
+
+    /// Whether the cell came here through fork(): its executor and its settlers may not
+    /// exist in this process.
+    pub(crate) fn is_inherited(&self) -> bool {
+        let now = fork::generation();
+        // Nobody who could have forked us knew the library in generation 1.
+        now != 1 && arena::generation_of(self.block().cast()) != now
+    }
+
+    /// Notes when it was accepted, in ticks.
+    #[inline(always)]
+    pub(crate) fn stamp_accepted(&self, ticks: u64) {
+        // Relaxed, here and below: figures, nothing is published with them.
+        self.stamp.store(ticks & !MEASURED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn accepted_at(&self) -> u64 {
+        self.stamp.load(Ordering::Relaxed) & !MEASURED
+    }
+
+    /// Turns the stamp into the time it was queued and has run, in ticks.
+    #[inline(always)]
+    pub(crate) fn stamp_durations(&self, queued: u64, ran: u64) {
+        let pair = u64::from((queued as f32).to_bits()) << 32 | u64::from((ran as f32).to_bits());
+        self.stamp.store(pair | MEASURED, Ordering::Relaxed);
+    }
+
+    /// (queued, ran) in ticks; zero where it never got there.
+    pub(crate) fn durations(&self) -> (u64, u64) {
+        let stamp = self.stamp.load(Ordering::Relaxed);
+        if stamp & MEASURED == 0 {
+            return (0, 0);
+        }
+        let queued = f32::from_bits((stamp >> 32) as u32 & !(1 << 31));
+        (queued as u64, f32::from_bits(stamp as u32) as u64)
+    }
+
+    /// Whether the function of a settled task was ever entered.
+    pub(crate) fn has_run(&self) -> bool {
+        self.stamp.load(Ordering::Relaxed) & MEASURED != 0
+    }
+
+    /// Gives a cell that nobody else knows to an executor.
+    #[inline(always)]
+    pub(crate) fn set_owner(&self, owner: NonNull<Owner>) {
+        // Relaxed: published with the cell itself.
+        self.owner.store(owner.as_ptr().cast(), Ordering::Relaxed);
+    }
+
+    /// The executor of an unsettled cell; NULL if it has none. Only the pointer: F6 says
+    /// who may follow it.
+    pub(crate) fn owner_in(&self, seen: Snapshot) -> *mut Owner {
+        // Acquire: pairs with `install_extra`, publishes the Extra.
+        let slot = self.owner.load(Ordering::Acquire);
+        if seen.has(state::EXTRA) {
+            // SAFETY: EXTRA says what the slot holds, for as long as the cell lives (F5).
+            unsafe { (*slot.cast::<Extra>()).owner.load(Ordering::Relaxed) }
+        } else {
+            slot.cast()
+        }
+    }
+
+    /// Sets the owner of a cell that is already known, and whose time has come.
+    ///
+    /// # Safety
+    /// The caller holds LOCK; the cell is PENDING.
+    pub(super) unsafe fn change_owner(&self, owner: *mut Owner, seen: Snapshot) {
+        match self.extra_in(seen) {
+            // Relaxed, both: readers come through LOCK or a queue, which publish it.
+            Some(extra) => extra.owner.store(owner, Ordering::Relaxed),
+            None => self.owner.store(owner.cast(), Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn extra_in(&self, seen: Snapshot) -> Option<&Extra> {
+        if !seen.has(state::EXTRA) {
+            return None;
+        }
+        // SAFETY: EXTRA says what the slot holds, and it stays until the cell dies (F5).
+        // Acquire: pairs with `install_extra`.
+        unsafe { self.owner.load(Ordering::Acquire).cast::<Extra>().as_ref() }
+    }
+
+    /// Gives a cell that nobody else knows an `Extra`, with options or without.
+    pub(crate) fn add_extra(&self, spec: Option<Shared<Spec>>) -> Option<&Extra> {
+        // Relaxed: nobody else knows the cell.
+        let owner = self.owner.load(Ordering::Relaxed).cast();
+        let extra = Extra::allocate(owner, spec)?;
+        // SAFETY: fresh, and reached only through this cell.
+        Some(unsafe { self.install_extra(extra) })
+    }
+
+    /// Frees the arguments of a task that is not accepted after all, but for those of the
+    /// user's: they are the caller's again.
+    pub(crate) fn return_arguments(&self) {
+        if self.state.consume_args() {
+            // SAFETY: F2: it has not started and nobody else consumes the arguments.
+            let _the_callers = unsafe { super::run::drop_arguments(self) };
+        }
+    }
+
+    /// Takes back a cell that nobody else knows, with all its references.
+    pub(crate) fn discard(&self, refs: u32) {
+        self.return_arguments();
+        for _ in 0..refs {
+            // SAFETY: the caller has this many references.
+            drop(unsafe { TaskRef::from_raw(self.block()) });
+        }
+    }
+
+    /// # Safety
+    /// The caller holds LOCK (and passes EXTRA to the unlocking), or nobody else knows the
+    /// cell (then the flag is set here); there is no Extra yet.
+    unsafe fn install_extra(&self, extra: NonNull<Extra>) -> &Extra {
+        // Release: pairs with `extra_in` and `owner_in`.
+        self.owner.store(extra.as_ptr().cast(), Ordering::Release);
+        self.state.note_extra();
+        // SAFETY: just installed; it stays until the cell dies (F5).
+        unsafe { extra.as_ref() }
+    }
+
+    /// The cell's `Extra`, made if need be; None when there is no memory.
+    ///
+    /// # Safety
+    /// The caller holds LOCK with `seen`; the future is not settled.
+    pub(super) unsafe fn extra_locked(&self, seen: Snapshot) -> Option<&Extra> {
+        if let Some(extra) = self.extra_in(seen) {
+            return Some(extra);
+        }
+        let extra = Extra::allocate(self.owner_in(seen), None)?;
+        // SAFETY: by the contract.
+        Some(unsafe { self.install_extra(extra) })
+    }
+
+    /// The message, NUL-terminated; "" before the end and where there is none.
+    pub(crate) fn message(&self) -> &Text {
+        const NO_TEXT: &Text = &Text::EMPTY;
+        let seen = self.snapshot();
+        if !seen.is_settled() {
+            return NO_TEXT;
+        }
+        let source = self.source(seen);
+        match source.extra_in(source.snapshot()) {
+            // SAFETY: settled, so the message is read-only (F2).
+            Some(extra) => extra.message.with(|text| unsafe { &*text }),
+            None => NO_TEXT,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> Option<&Spec> {
+        self.extra_in(self.snapshot()).and_then(|extra| extra.spec.as_deref())
+    }
+
+    // ---- the due list's links (see `due`) ----
+
+    /// Of a continuation that runs in the settling thread: the memory of its hook, which
+    /// has been consumed.
+    ///
+    /// # Safety
+    /// The caller has consumed the hook and is the one who starts the continuation.
+    pub(super) unsafe fn start_link(&self) -> &AtomicPtr<()> {
+        // SAFETY: by the contract nobody uses the place otherwise; it begins with a pointer.
+        unsafe { self.then_hook().cast().as_ref() }
+    }
+
+    /// # Safety
+    /// The caller is the one whom F7 gives the link.
+    pub(super) unsafe fn due_link(&self) -> &AtomicPtr<()> {
+        match self.extra_in(self.snapshot()) {
+            // SAFETY: the same pointer under another name; only `due` reads it.
+            Some(extra) => unsafe { &*(&raw const extra.due).cast::<AtomicPtr<()>>() },
+            None => &self.owner,
+        }
+    }
+
+    // ---- the end ----
+
+    /// Frees result, `Extra` and memory. Calls no user code.
+    ///
+    /// # Safety
+    /// No reference is left, and a value's free function has been called or is not wanted.
+    pub(super) unsafe fn dismantle(cell: NonNull<TaskCell>) {
+        // SAFETY: by the contract this thread is alone with the cell.
+        let this = unsafe { cell.as_ref() };
+        this.mark_read();
+        let seen = this.snapshot();
+        // SAFETY: alone, so no one writes.
+        let front = unsafe { this.front() };
+        match seen.payload() {
+            HEAP => {
+                if let Some(bytes) = NonNull::new(front[0].cast()) {
+                    // SAFETY: payload HEAP: from allocate_bytes with this length.
+                    unsafe { arena::release_bytes(bytes, front[1].addr()) };
+                }
+            }
+            // SAFETY: payload BUFFER: the cell owns this reference, which is not null.
+            BUFFER => drop(unsafe { BufferRef::from_raw(NonNull::new_unchecked(front[0].cast())) }),
+            // SAFETY: payload ALIAS: the cell owns this reference, which is not null.
+            ALIAS => drop(unsafe { TaskRef::from_raw(NonNull::new_unchecked(front[0].cast())) }),
+            _ => {}
+        }
+        if let Some(extra) = this.extra_in(seen) {
+            // SAFETY: reached only through this cell.
+            unsafe { Extra::destroy(NonNull::from(extra)) };
+        }
+        if this.kind() == Kind::Join {
+            // SAFETY: made with the cell; its hooks hold references to the cell, so none is left.
+            unsafe { super::join::destroy(NonNull::new_unchecked(this.back().cast())) };
+        }
+        this.state.bury();
+        // SAFETY: the class it was allocated from; nobody refers to it.
+        unsafe { arena::release(cell.cast(), seen.class() as usize) };
+    }
+
+    /// The user's free function for a value that was never taken.
+    pub(super) fn value_to_free(&self, seen: Snapshot) -> Option<(FreeFn, *mut c_void)> {
+        if seen.payload() != VALUE || seen.has(state::TAKEN) {
+            return None;
+        }
+        // SAFETY: called with the last reference: nobody writes.
+        let [value, free] = unsafe { self.front() };
+        // SAFETY: write_payload stored an Option<FreeFn> here, NULL for None.
+        let free: Option<FreeFn> = unsafe { std::mem::transmute(free) };
+        free.map(|free| (free, value))
+    }
+}
+
+const MEASURED: u64 = 1 << 63;
+
+impl fmt::Debug for TaskCell {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seen = self.snapshot();
+        write!(out, "TaskCell({:p}, {:?}: {seen:?})", self, self.kind())
+    }
+}
+
+/// One counted reference to a cell (F1).
+#[repr(transparent)]
+pub(crate) struct TaskRef(NonNull<TaskCell>);
+
+// SAFETY: a cell may be used from any thread (see TaskCell).
+unsafe impl Send for TaskRef {}
+// SAFETY: as above.
+unsafe impl Sync for TaskRef {}
+
+impl TaskRef {
+    /// # Safety
+    /// One counted reference to the live cell becomes this object's.
+    pub(crate) unsafe fn from_raw(cell: NonNull<TaskCell>) -> TaskRef {
+        TaskRef(cell)
+    }
+
+    /// The reference as a bare pointer; `from_raw` takes it back.
+    pub(crate) fn into_raw(self) -> NonNull<TaskCell> {
+        std::mem::ManuallyDrop::new(self).0
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<TaskCell> {
+        self.0
+    }
+}
+
+impl std::ops::Deref for TaskRef {
+    type Target = TaskCell;
+    #[inline(always)]
+    fn deref(&self) -> &TaskCell {
+        // SAFETY: F1: this object's reference keeps the cell alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Clone for TaskRef {
+    fn clone(&self) -> TaskRef {
+        self.state.retain(1);
+        TaskRef(self.0)
+    }
+}
+
+impl Drop for TaskRef {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: this object's reference is given up here, once.
+        unsafe { release(self.0) };
+    }
+}
+
+/// Drops one reference. The last one frees the cell; a value's free function becomes due.
+///
+/// # Safety
+/// The caller owns one reference and does not use it afterwards.
+#[inline]
+pub(crate) unsafe fn release(cell: NonNull<TaskCell>) {
+    // SAFETY: by the contract the cell is alive.
+    if unsafe { cell.as_ref() }.state.release() {
+        // SAFETY: that was the last reference.
+        unsafe { destroy(cell) };
+    }
+}
+
+/// # Safety
+/// No reference to the cell is left.
+pub(super) unsafe fn destroy(cell: NonNull<TaskCell>) {
+    // SAFETY: by the contract this thread is alone with it.
+    let this = unsafe { cell.as_ref() };
+    let seen = this.snapshot();
+    if this.value_to_free(seen).is_some() || seen.has(state::ARGS) {
+        // SAFETY: the cell is alone, so its link is free (F7).
+        unsafe { due::push_dying(cell) };
+    } else {
+        // SAFETY: by the contract; there is nothing of the user's to free.
+        unsafe { TaskCell::dismantle(cell) };
+    }
+}

@@ -1,0 +1,191 @@
+//! What only some futures have: options, a message, progress. Beside the cell, so that the
+//! others stay one cache line.
+
+use super::arena;
+use super::cell::TaskCell;
+use super::owner::Owner;
+use crate::shared::Shared;
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
+use std::ptr::{self, NonNull};
+
+/// The longest message that is kept, as the header promises.
+pub(crate) const MESSAGE_LIMIT: usize = 64 * 1024;
+
+/// A NUL-terminated text of its own; empty without memory.
+pub(crate) struct Text {
+    bytes: Option<NonNull<u8>>,
+    length: usize,
+}
+
+// SAFETY: a Text owns its bytes and does not change them.
+unsafe impl Send for Text {}
+// SAFETY: as above.
+unsafe impl Sync for Text {}
+
+impl Text {
+    pub(crate) const EMPTY: Text = Text { bytes: None, length: 0 };
+
+    /// A copy of `text` up to its first NUL and up to `MESSAGE_LIMIT`, saying so if cut.
+    /// None when there is no memory.
+    pub(crate) fn copy(text: &[u8]) -> Option<Text> {
+        const NOTE: &[u8] = b" [cut at 64 KiB]";
+        let length = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+        if length == 0 {
+            return Some(Text::EMPTY);
+        }
+        let (kept, note) = if length <= MESSAGE_LIMIT {
+            (&text[..length], &b""[..])
+        } else {
+            (&text[..char_start(text, MESSAGE_LIMIT - NOTE.len())], NOTE)
+        };
+        let total = kept.len() + note.len();
+        let bytes = arena::allocate_bytes(total + 1)?;
+        // SAFETY: fresh memory of total + 1 bytes; the parts do not overlap it.
+        unsafe {
+            bytes.as_ptr().copy_from_nonoverlapping(kept.as_ptr(), kept.len());
+            bytes.as_ptr().add(kept.len()).copy_from_nonoverlapping(note.as_ptr(), note.len());
+            bytes.as_ptr().add(total).write(0);
+        }
+        Some(Text { bytes: Some(bytes), length: total })
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self.bytes {
+            // SAFETY: `length` bytes, written in `copy` and never changed.
+            Some(bytes) => unsafe { std::slice::from_raw_parts(bytes.as_ptr(), self.length) },
+            None => &[],
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
+    /// NUL-terminated, valid as long as the text.
+    pub(crate) fn as_c_str(&self) -> *const std::ffi::c_char {
+        self.bytes.map_or(c"".as_ptr(), |bytes| bytes.as_ptr().cast_const().cast())
+    }
+}
+
+/// The last place at or before `at` where a UTF-8 character may begin.
+fn char_start(text: &[u8], mut at: usize) -> usize {
+    while at > 0 && text[at] & 0xC0 == 0x80 {
+        at -= 1;
+    }
+    at
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        if let Some(bytes) = self.bytes.take() {
+            // SAFETY: allocated in `copy` with this length, and dropped once.
+            unsafe { arena::release_bytes(bytes, self.length + 1) };
+        }
+    }
+}
+
+/// The options of a task, shared by the builder and the tasks made from it. Nanoseconds;
+/// negative: no such limit.
+pub(crate) struct Spec {
+    pub(crate) queue_timeout: i64,
+    pub(crate) run_timeout: i64,
+    pub(crate) total_timeout: i64,
+    pub(crate) output_limit: i64,
+    pub(crate) priority: i8,
+    pub(crate) name: Text,
+}
+
+impl Spec {
+    pub(crate) const DEFAULT: Spec = Spec {
+        queue_timeout: -1,
+        run_timeout: -1,
+        total_timeout: -1,
+        output_limit: -1,
+        priority: 0,
+        name: Text::EMPTY,
+    };
+
+    /// A copy to change; None when there is no memory for the name.
+    pub(crate) fn try_clone(&self) -> Option<Spec> {
+        Some(Spec { name: Text::copy(self.name.as_bytes())?, ..*self })
+    }
+
+    pub(crate) fn has_deadline(&self) -> bool {
+        self.queue_timeout >= 0 || self.run_timeout >= 0 || self.total_timeout >= 0
+    }
+}
+
+/// See the module's head. Reached through the cell's owner slot while EXTRA is set.
+pub(crate) struct Extra {
+    /// What the owner slot held before.
+    pub(crate) owner: AtomicPtr<Owner>,
+    /// Link of the due list; see `due`.
+    pub(crate) due: AtomicPtr<TaskCell>,
+    pub(crate) spec: Option<Shared<Spec>>,
+    /// Written under LOCK before the future settles, read-only afterwards (F2).
+    pub(crate) message: UnsafeCell<Text>,
+    /// Touched under LOCK (F3).
+    pub(crate) progress: UnsafeCell<(u64, u64)>,
+    /// Nanoseconds of CLOCK_MONOTONIC at which it was accepted.
+    pub(crate) accepted_at: AtomicU64,
+    /// The same for its start; 0 = it has not started.
+    pub(crate) started_at: AtomicU64,
+    /// The owner's: its place in the table of deadlines, plus 1; 0 = none.
+    pub(crate) timer: AtomicU32,
+    /// The owner's: bytes of an unread result that count against its bound.
+    pub(crate) charged: AtomicU64,
+}
+
+const CLASS: usize = 1;
+
+impl Extra {
+    pub(crate) fn allocate(
+        owner: *mut Owner,
+        spec: Option<Shared<Spec>>,
+    ) -> Option<NonNull<Extra>> {
+        const { assert!(size_of::<Extra>() <= arena::block_size(CLASS)) }
+        let place = arena::allocate(CLASS)?.cast::<Extra>();
+        // SAFETY: fresh memory, large enough and aligned to 64.
+        unsafe {
+            place.write(Extra {
+                owner: AtomicPtr::new(owner),
+                due: AtomicPtr::new(ptr::null_mut()),
+                spec,
+                message: UnsafeCell::new(Text::EMPTY),
+                progress: UnsafeCell::new((0, 0)),
+                accepted_at: AtomicU64::new(0),
+                started_at: AtomicU64::new(0),
+                timer: AtomicU32::new(0),
+                charged: AtomicU64::new(0),
+            });
+        }
+        Some(place)
+    }
+
+    /// # Safety
+    /// `extra` came from `allocate` and nobody refers to it any more.
+    pub(crate) unsafe fn destroy(extra: NonNull<Extra>) {
+        // SAFETY: by the contract.
+        unsafe {
+            extra.drop_in_place();
+            arena::release(extra.cast(), CLASS);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_at_nul_and_at_the_limit() {
+        assert_eq!(Text::copy(b"ab\0c").expect("memory").as_bytes(), b"ab");
+        assert!(Text::copy(b"\0").expect("memory").is_empty());
+        let long = "é".repeat(MESSAGE_LIMIT);
+        let text = Text::copy(long.as_bytes()).expect("memory");
+        assert!(text.as_bytes().len() <= MESSAGE_LIMIT);
+        assert!(std::str::from_utf8(text.as_bytes()).expect("whole characters").ends_with("KiB]"));
+        let exact = vec![b'x'; MESSAGE_LIMIT];
+        assert_eq!(Text::copy(&exact).expect("memory").as_bytes().len(), MESSAGE_LIMIT);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a future knows of the executor it was given to. The pools implement it; this room
+//! imports none of them.
+
+use super::cell::{TaskCell, TaskRef};
+use super::state::Outcome;
+use crate::sync::{AtomicUsize, Ordering};
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
+
+/// The head of every executor.
+#[repr(C)]
+pub(crate) struct Owner {
+    pub(crate) vtable: &'static Vtable,
+    /// What keeps the executor's memory: handles together 1, each thread 1, each
+    /// detached task 1, each hook that will submit to it 1.
+    references: AtomicUsize,
+    /// The fork generation it belongs to.
+    pub(crate) generation: u32,
+}
+
+/// How far a task was when somebody other than its runner settled it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not started.
+    Queued,
+    /// Its function had not returned.
+    Running,
+    /// Its function had returned CFUT_DETACH.
+    Detached,
+}
+
+/// What futures ask of an executor. Each function is called contained (rule U1) and calls
+/// no user code.
+pub(crate) struct Vtable {
+    /// Takes a task whose time has come; gives it back if it takes no work any more.
+    /// `in_order`: behind everything accepted so far.
+    pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, in_order: bool) -> Result<(), TaskRef>,
+    /// A task of this executor was settled by somebody other than its runner.
+    pub(crate) settled: unsafe fn(NonNull<Owner>, &TaskCell, Outcome, Stage),
+    /// A task returned CFUT_DETACH: it stays alive, and unfinished business, until it is
+    /// settled. Takes a reference, which `settled` with `Stage::Detached` drops.
+    pub(crate) detached: unsafe fn(NonNull<Owner>),
+    /// Undoes `detached`: the task settles with the return of its function after all.
+    pub(crate) attached: unsafe fn(NonNull<Owner>),
+    /// How often the stop flag of running tasks was raised: 0, 1, or 2 for more.
+    pub(crate) stop_level: unsafe fn(NonNull<Owner>) -> u32,
+    /// Takes a place among the workers for a thread of the host that waits for a task of
+    /// this executor for ever; false: it may not help, or all places are taken.
+    pub(crate) take_seat: unsafe fn(NonNull<Owner>) -> bool,
+    /// Runs a started task in a taken seat and gives the seat back. Not contained (U2).
+    pub(crate) run_in_seat: unsafe fn(NonNull<Owner>, TaskRef),
+    /// Bytes of a result that had counted as unread have been read or dropped.
+    pub(crate) uncharge: unsafe fn(NonNull<Owner>, bytes: u64),
+    /// Frees the executor: the last reference is gone.
+    pub(crate) destroy: unsafe fn(NonNull<Owner>),
+}
+
+impl Owner {
+    pub(crate) fn new(vtable: &'static Vtable, generation: u32) -> Owner {
+        Owner { vtable, references: AtomicUsize::new(1), generation }
+    }
+}
+
+/// One counted reference to an executor.
+pub(crate) struct OwnerRef(NonNull<Owner>);
+
+// SAFETY: executors are shared between threads by design; the count is atomic.
+unsafe impl Send for OwnerRef {}
+// SAFETY: as above.
+unsafe impl Sync for OwnerRef {}
+
+impl OwnerRef {
+    /// # Safety
+    /// `owner` is alive during the call.
+    pub(crate) unsafe fn retain(owner: NonNull<Owner>) -> OwnerRef {
+        // Relaxed: a reference from an existing one publishes nothing.
+        // SAFETY: by the contract.
+        unsafe { owner.as_ref() }.references.fetch_add(1, Ordering::Relaxed);
+        OwnerRef(owner)
+    }
+
+    /// Takes over a reference that is already counted.
+    ///
+    /// # Safety
+    /// The count is the caller's to give, once.
+    pub(crate) unsafe fn adopt(owner: NonNull<Owner>) -> OwnerRef {
+        OwnerRef(owner)
+    }
+
+    /// Leaves the count behind; `adopt` takes it up.
+    pub(crate) fn into_raw(self) -> NonNull<Owner> {
+        ManuallyDrop::new(self).0
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<Owner> {
+        self.0
+    }
+}
+
+impl Clone for OwnerRef {
+    fn clone(&self) -> OwnerRef {
+        // SAFETY: this reference keeps it alive.
+        unsafe { OwnerRef::retain(self.0) }
+    }
+}
+
+impl std::ops::Deref for OwnerRef {
+    type Target = Owner;
+    fn deref(&self) -> &Owner {
+        // SAFETY: this reference keeps it alive.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl Drop for OwnerRef {
+    fn drop(&mut self) {
+        // Release: uses through this reference come before the destruction.
+        if self.references.fetch_sub(1, Ordering::Release) == 1 {
+            // Acquire: pairs with the Releases of all other drops.
+            let _ = self.references.load(Ordering::Acquire);
+            let destroy = self.vtable.destroy;
+            // SAFETY: the last reference.
+            unsafe { destroy(self.0) };
+        }
+    }
+}

@@ -1,0 +1,574 @@
+//! The atomic word of a future: every bit, and every transition by name.
+//!
+//! The low half is the futex that waiters sleep on; the high half counts references, so
+//! that taking and dropping references does not disturb a sleeper's comparison.
+//!
+//! | bits | name | set by | meaning |
+//! |---|---|---|---|
+//! | 0-1 | life | `start`, `finish`, `settle_locked` | PENDING 0, RUNNING 1, CANCELLED 2, FINISHED 3 |
+//! | 2-4 | outcome | `record_locked`, `finish`, `settle_locked` | how it ended; final once life is settled |
+//! | 5 | WAITERS | `announce_waiter` | somebody sleeps on the word; never cleared |
+//! | 6 | HOOKS | `unlock` | the hook list is not empty, or was not when it settled |
+//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, STOP, TAKEN and the references |
+//! | 8 | STOP | `request_stop` | the task was asked to stop |
+//! | 9 | IN_TASK | `start` | the task function is on some stack: outcomes are recorded, not settled |
+//! | 10 | RECORDED | `record_locked` | outcome and payload are chosen; the second recording is refused |
+//! | 11 | DRAINING | `settle_locked`, `finish`, hooks | callbacks are being run by one thread |
+//! | 12 | EXTRA | hooks of `extra` | the owner slot holds an `Extra` that in turn has the owner |
+//! | 13 | TAKEN | `take` | the value was moved out |
+//! | 14 | DETACHED | `detach` | the function returned, a retained promise will settle it |
+//! | 15 | ARGS | creation | arguments not consumed yet; `start` hands that duty to the runner |
+//! | 16 | LATE | `start` | began after its executor had raised the stop flag of running tasks |
+//! | 17 | | | free |
+//! | 18-20 | class | creation | which arena class the cell came from |
+//! | 21-24 | kind | creation | what the cell is (`cell::Kind`) |
+//! | 25-27 | payload | `record_locked`, `settle_locked` | what the result is (`cell::Payload`) |
+//! | 28-31 | inline length | same | of an inline result, less one |
+//! | 32-63 | references | `retain`, `release`, `finish` | handles, queue entry or runner, hooks, timers |
+//!
+//! Each transition is one read-modify-write. The decision is made on a snapshot by code
+//! without side effects; the caller acts on what the transition returns.
+
+use crate::sync::{Futex64, Ordering, spin_loop};
+use std::fmt;
+
+/// Where a future is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Life {
+    Pending = 0,
+    Running = 1,
+    Cancelled = 2,
+    Finished = 3,
+}
+
+/// How a future ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Outcome {
+    Succeeded = 0,
+    Failed = 1,
+    Cancelled = 2,
+    Crashed = 3,
+    Expired = 4,
+    Broken = 5,
+}
+
+impl Outcome {
+    fn from_bits(bits: u32) -> Outcome {
+        match bits & 7 {
+            0 => Outcome::Succeeded,
+            1 => Outcome::Failed,
+            2 => Outcome::Cancelled,
+            3 => Outcome::Crashed,
+            4 => Outcome::Expired,
+            _ => Outcome::Broken,
+        }
+    }
+
+    fn life(self) -> Life {
+        if self == Outcome::Cancelled { Life::Cancelled } else { Life::Finished }
+    }
+}
+
+const LIFE: u32 = 0b11;
+const OUTCOME_AT: u32 = 2;
+const OUTCOME: u32 = 0b111 << OUTCOME_AT;
+pub(crate) const WAITERS: u32 = 1 << 5;
+pub(crate) const HOOKS: u32 = 1 << 6;
+pub(crate) const LOCK: u32 = 1 << 7;
+pub(crate) const STOP: u32 = 1 << 8;
+pub(crate) const IN_TASK: u32 = 1 << 9;
+pub(crate) const RECORDED: u32 = 1 << 10;
+pub(crate) const DRAINING: u32 = 1 << 11;
+pub(crate) const EXTRA: u32 = 1 << 12;
+pub(crate) const TAKEN: u32 = 1 << 13;
+pub(crate) const DETACHED: u32 = 1 << 14;
+pub(crate) const ARGS: u32 = 1 << 15;
+pub(crate) const LATE: u32 = 1 << 16;
+const CLASS_AT: u32 = 18;
+const CLASS: u32 = 0b111 << CLASS_AT;
+const KIND_AT: u32 = 21;
+const KIND: u32 = 0b1111 << KIND_AT;
+const PAYLOAD_AT: u32 = 25;
+const PAYLOAD: u32 = 0b111_1111 << PAYLOAD_AT;
+
+const ONE_REF: u64 = 1 << 32;
+
+/// The word of a cell whose memory has gone back. No live word looks like it: it has no
+/// references.
+const DEAD: u64 = 0x0000_0000_ffff_ffff;
+
+/// Payload and inline length as they stand in the word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PayloadBits(u32);
+
+impl PayloadBits {
+    pub(crate) const NONE: PayloadBits = PayloadBits(0);
+
+    pub(crate) fn new(payload: u32, inline_length: usize) -> PayloadBits {
+        let length = (inline_length.max(1) - 1) as u32;
+        PayloadBits(((payload & 7) | (length & 15) << 3) << PAYLOAD_AT)
+    }
+}
+
+/// What the word was at one moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Snapshot(u64);
+
+impl Snapshot {
+    pub(crate) fn low(self) -> u32 {
+        self.0 as u32
+    }
+
+    pub(crate) fn has(self, flags: u32) -> bool {
+        self.low() & flags != 0
+    }
+
+    pub(crate) fn refs(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    pub(crate) fn life(self) -> Life {
+        match self.low() & LIFE {
+            0 => Life::Pending,
+            1 => Life::Running,
+            2 => Life::Cancelled,
+            _ => Life::Finished,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_settled(self) -> bool {
+        self.low() & 0b10 != 0
+    }
+
+    pub(crate) fn is_pending(self) -> bool {
+        self.low() & LIFE == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn outcome(self) -> Outcome {
+        Outcome::from_bits(self.low() >> OUTCOME_AT)
+    }
+
+    pub(crate) fn class(self) -> u32 {
+        (self.low() & CLASS) >> CLASS_AT
+    }
+
+    pub(crate) fn kind(self) -> u32 {
+        (self.low() & KIND) >> KIND_AT
+    }
+
+    pub(crate) fn payload(self) -> u32 {
+        self.low() >> PAYLOAD_AT & 7
+    }
+
+    pub(crate) fn inline_length(self) -> usize {
+        (self.low() >> (PAYLOAD_AT + 3)) as usize + 1
+    }
+
+    fn with(self, set: u32, clear: u32) -> Snapshot {
+        Snapshot(self.0 & !u64::from(clear) | u64::from(set))
+    }
+
+    fn settled_as(self, outcome: Outcome) -> Snapshot {
+        self.with(outcome.life() as u32 | (outcome as u32) << OUTCOME_AT, LIFE | OUTCOME)
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    /// The decoded word, flag by flag.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == DEAD {
+            return out.write_str("<freed>");
+        }
+        write!(out, "{:?}", self.life())?;
+        if self.is_settled() || self.has(RECORDED) {
+            write!(out, " {:?}", self.outcome())?;
+        }
+        for (flag, name) in [
+            (WAITERS, "waiters"),
+            (HOOKS, "hooks"),
+            (LOCK, "locked"),
+            (STOP, "stop-requested"),
+            (IN_TASK, "in-task"),
+            (RECORDED, "recorded"),
+            (DRAINING, "draining"),
+            (EXTRA, "extra"),
+            (TAKEN, "taken"),
+            (DETACHED, "detached"),
+            (ARGS, "args"),
+            (LATE, "late"),
+        ] {
+            if self.has(flag) {
+                write!(out, " {name}")?;
+            }
+        }
+        write!(
+            out,
+            " kind={} class={} payload={} refs={}",
+            self.kind(),
+            self.class(),
+            self.payload(),
+            self.refs()
+        )
+    }
+}
+
+/// What `finish` did.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub(crate) enum Finish {
+    /// The future settled here. `last`: the runner's reference was the last one and is
+    /// gone; the caller destroys the cell.
+    Settled { outcome: Outcome, last: bool },
+    /// The same, but somebody waits or has hooks: the runner still has its reference, and
+    /// wakes them before it drops it.
+    Watched(Snapshot),
+    /// Somebody settled it while the function ran (a time-out); the runner still has its
+    /// reference.
+    TooLate,
+}
+
+pub(crate) struct State(Futex64);
+
+impl State {
+    /// The word of a cell nobody else has seen yet.
+    pub(crate) fn new(kind: u32, class: u32, flags: u32, refs: u32) -> State {
+        let low = kind << KIND_AT | class << CLASS_AT | flags;
+        State(Futex64::new(u64::from(refs) << 32 | u64::from(low)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn load(&self, order: Ordering) -> Snapshot {
+        Snapshot(self.0.load(order))
+    }
+
+    /// Changes the word as `decide` says, once nobody holds the lock; None leaves it.
+    /// Answers what it was and became, or what it is where it was left.
+    #[inline(always)]
+    fn transition(
+        &self,
+        order: Ordering,
+        mut decide: impl FnMut(Snapshot) -> Option<Snapshot>,
+    ) -> Result<(Snapshot, Snapshot), Snapshot> {
+        // Acquire: a decision may rest on what `settle_locked` or `unlock` published.
+        let mut now = self.load(Ordering::Acquire);
+        loop {
+            if now.has(LOCK) {
+                now = self.await_unlocked();
+                continue;
+            }
+            let Some(next) = decide(now) else { return Err(now) };
+            // The order is the caller's and explained there; failure only loads anew.
+            match self.0.compare_exchange_weak(now.0, next.0, order, Ordering::Acquire) {
+                Ok(_) => return Ok((now, next)),
+                Err(changed) => now = Snapshot(changed),
+            }
+        }
+    }
+
+    /// Changes the word whoever holds the lock (the caller does, or need not); what it was.
+    #[inline(always)]
+    fn apply(&self, order: Ordering, change: impl Fn(Snapshot) -> Snapshot) -> Snapshot {
+        // Relaxed: the exchange carries the order.
+        let mut now = self.load(Ordering::Relaxed);
+        loop {
+            // The order is the caller's and explained there.
+            match self.0.compare_exchange_weak(now.0, change(now).0, order, Ordering::Relaxed) {
+                Ok(_) => return now,
+                Err(changed) => now = Snapshot(changed),
+            }
+        }
+    }
+
+    // ---- references ----
+
+    #[inline]
+    pub(crate) fn retain(&self, count: u32) {
+        // Relaxed: whoever has a reference may make more; nothing is published.
+        let before = Snapshot(self.0.fetch_add(u64::from(count) * ONE_REF, Ordering::Relaxed));
+        if before.refs() > u32::MAX / 2 {
+            crate::unwind::die("a future has more than 2^31 references: its handle leaks");
+        }
+    }
+
+    /// Drops one reference; true: it was the last, and the caller is alone with the cell.
+    #[inline]
+    #[must_use]
+    pub(crate) fn release(&self) -> bool {
+        // Acquire: pairs with the Release of the other references' drops. A sole owner
+        // needs no write: nobody can make another reference from none.
+        if self.load(Ordering::Acquire).refs() == 1 {
+            return true;
+        }
+        // Release: what this reference did comes before the destruction elsewhere.
+        if Snapshot(self.0.fetch_sub(ONE_REF, Ordering::Release)).refs() == 1 {
+            // Acquire: pairs with those Releases, reached through the same word.
+            let _ = self.load(Ordering::Acquire);
+            return true;
+        }
+        false
+    }
+
+    /// Marks the memory as given back. No reference is left.
+    pub(crate) fn bury(&self) {
+        // Relaxed: the caller is alone with the cell.
+        self.0.store(DEAD, Ordering::Relaxed);
+    }
+
+    /// Whether the cell had been given back: a handle released too often. A hint: memory
+    /// already in use again does not show it.
+    pub(crate) fn is_dead(&self) -> bool {
+        // Relaxed: see above.
+        self.0.load(Ordering::Relaxed) == DEAD
+    }
+
+    // ---- life ----
+
+    /// PENDING → RUNNING: the caller now runs the task and consumes its arguments.
+    /// False: it was settled before.
+    #[inline]
+    #[must_use]
+    pub(crate) fn start(&self, late: bool) -> bool {
+        let flags = Life::Running as u32 | IN_TASK | if late { LATE } else { 0 };
+        // Acquire: pairs with `unlock`, which published hooks and extras.
+        self.transition(Ordering::Acquire, |now| now.is_pending().then(|| now.with(flags, ARGS)))
+            .is_ok()
+    }
+
+    /// The function returned and the outcome is "as recorded", or success.
+    #[inline]
+    pub(crate) fn finish(&self) -> Finish {
+        let mut watched = false;
+        // AcqRel: Release publishes the result to `wait` and the getters; Acquire takes
+        // over what another thread recorded or hooked in.
+        let result = self.transition(Ordering::AcqRel, |now| {
+            if now.is_settled() {
+                return None;
+            }
+            let outcome = if now.has(RECORDED) { now.outcome() } else { Outcome::Succeeded };
+            let mut next = now.settled_as(outcome).with(0, IN_TASK);
+            watched = now.has(WAITERS | HOOKS);
+            if now.has(HOOKS) {
+                next = next.with(DRAINING, 0);
+            }
+            if !watched {
+                next = Snapshot(next.0 - ONE_REF);
+            }
+            Some(next)
+        });
+        match result {
+            Ok((_, after)) if watched => Finish::Watched(after),
+            Ok((_, after)) => Finish::Settled { outcome: after.outcome(), last: after.refs() == 0 },
+            Err(_) => Finish::TooLate,
+        }
+    }
+
+    /// The function returned CFUT_DETACH. Err: there is a recorded outcome, or somebody
+    /// settled it; then `finish` says how it goes on.
+    pub(crate) fn detach(&self) -> Result<(), Snapshot> {
+        // AcqRel: as in `finish`.
+        self.transition(Ordering::AcqRel, |now| {
+            (!now.is_settled() && !now.has(RECORDED)).then(|| now.with(DETACHED, IN_TASK))
+        })
+        .map(|_| ())
+    }
+
+    /// Raises the stop flag of a future that is not settled.
+    pub(crate) fn request_stop(&self) {
+        // Relaxed: a flag that the task polls; nothing is published with it.
+        self.0.fetch_or(u64::from(STOP), Ordering::Relaxed);
+    }
+
+    /// Moves the value out: true for exactly one caller.
+    pub(crate) fn take(&self) -> bool {
+        // Relaxed: the value itself was published by settling; this only decides who has it.
+        !Snapshot(self.0.fetch_or(u64::from(TAKEN), Ordering::Relaxed)).has(TAKEN)
+    }
+
+    // ---- the lock ----
+
+    /// Takes the lock; the answer is the word under it.
+    pub(crate) fn lock(&self) -> Snapshot {
+        // Acquire: pairs with the Release of `unlock` and `settle_locked`.
+        let locked = self.transition(Ordering::Acquire, |now| Some(now.with(LOCK, 0)));
+        match locked {
+            Ok((_, after)) => after,
+            Err(now) => now, // not reached: the decision never declines
+        }
+    }
+
+    /// Gives the lock back with flags changed. Wakes whoever waits for it.
+    pub(crate) fn unlock(&self, set: u32, clear: u32) {
+        // Release: publishes what was done under the lock.
+        let before = self.apply(Ordering::Release, |now| now.with(set, clear | LOCK));
+        if before.has(WAITERS) {
+            self.wake_all();
+        }
+    }
+
+    /// Chooses the outcome of a task whose function has not returned; gives the lock back.
+    pub(crate) fn record_locked(&self, outcome: Outcome, payload: PayloadBits) {
+        self.unlock(RECORDED | (outcome as u32) << OUTCOME_AT | payload.0, OUTCOME | PAYLOAD);
+    }
+
+    /// PENDING → RUNNING by the holder of the lock, who gives it back with that.
+    pub(crate) fn start_locked(&self) {
+        self.unlock(Life::Running as u32 | IN_TASK, ARGS);
+    }
+
+    /// Settles and gives the lock back; the answer is the word before. The caller has
+    /// seen under the lock that it was not settled, and holds a reference.
+    pub(crate) fn settle_locked(&self, outcome: Outcome, payload: Option<PayloadBits>) -> Snapshot {
+        // Release: publishes the outcome's fields to `wait` and the getters.
+        let before = self.apply(Ordering::Release, |now| {
+            let mut next = now.settled_as(outcome).with(0, LOCK);
+            if let Some(payload) = payload {
+                next = next.with(payload.0, PAYLOAD);
+            }
+            if now.has(HOOKS | ARGS) {
+                next = next.with(DRAINING, 0);
+            }
+            next
+        });
+        if before.has(WAITERS) {
+            self.wake_all();
+        }
+        before
+    }
+
+    pub(crate) fn wake_all(&self) {
+        Futex64::wake_all_low(&raw const self.0);
+    }
+
+    #[cold]
+    fn await_unlocked(&self) -> Snapshot {
+        // The lock is held for tens of instructions: a short look first.
+        for _ in 0..64 {
+            let now = self.load(Ordering::Acquire); // pairs with `unlock`
+            if !now.has(LOCK) {
+                return now;
+            }
+            spin_loop();
+        }
+        loop {
+            let now = self.announce_waiter();
+            if !now.has(LOCK) {
+                return now;
+            }
+            self.0.wait_low(now.low(), None);
+        }
+    }
+
+    // ---- waiting ----
+
+    /// Says that somebody will sleep on the word; what it is then.
+    pub(crate) fn announce_waiter(&self) -> Snapshot {
+        // AcqRel: Acquire pairs with settling (it may be settled by now); Release lets the
+        // settler's read-modify-write see the flag before it decides whom to wake.
+        let before = Snapshot(self.0.fetch_or(u64::from(WAITERS), Ordering::AcqRel));
+        before.with(WAITERS, 0)
+    }
+
+    /// The owner slot holds an `Extra` from now on. Under LOCK, or before the cell is known.
+    pub(crate) fn note_extra(&self) {
+        // Release: pairs with the Acquire loads that see the flag and follow the slot.
+        self.0.fetch_or(u64::from(EXTRA), Ordering::Release);
+    }
+
+    /// The arguments have been consumed by whoever settled it before it started.
+    pub(crate) fn consume_args(&self) -> bool {
+        // AcqRel: one thread consumes; the last reference's holder may look for the flag.
+        Snapshot(self.0.fetch_and(!u64::from(ARGS), Ordering::AcqRel)).has(ARGS)
+    }
+
+    /// Sleeps until the low half is no longer as in `seen`; false at the deadline.
+    pub(crate) fn sleep(
+        &self,
+        seen: Snapshot,
+        deadline: Option<crate::platform::clock::Instant>,
+    ) -> bool {
+        self.0.wait_low(seen.low(), deadline)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn fresh(flags: u32) -> State {
+        State::new(3, 2, flags, 2)
+    }
+
+    fn word(state: &State) -> Snapshot {
+        state.load(Ordering::Acquire)
+    }
+
+    #[test]
+    fn fields_do_not_overlap() {
+        let state = State::new(15, 7, 0, 1);
+        let now = word(&state);
+        assert_eq!((now.kind(), now.class(), now.refs()), (15, 7, 1));
+        assert_eq!(now.life(), Life::Pending);
+        let _ = state.lock();
+        state.record_locked(Outcome::Broken, PayloadBits::new(5, 16));
+        let now = word(&state);
+        assert_eq!((now.kind(), now.class(), now.payload(), now.inline_length()), (15, 7, 5, 16));
+        assert_eq!(now.outcome(), Outcome::Broken);
+        assert!(now.has(RECORDED) && !now.has(LOCK));
+    }
+
+    #[test]
+    fn a_task_runs_once_and_settles_once() {
+        let state = fresh(ARGS);
+        assert!(state.start(false));
+        assert!(!word(&state).has(ARGS) && word(&state).has(IN_TASK));
+        assert!(!state.start(false));
+        assert!(matches!(
+            state.finish(),
+            Finish::Settled { outcome: Outcome::Succeeded, last: false }
+        ));
+        assert!(matches!(state.finish(), Finish::TooLate));
+        assert_eq!(word(&state).refs(), 1);
+        assert!(state.release());
+    }
+
+    #[test]
+    fn finish_reports_watchers_and_keeps_the_reference() {
+        let state = fresh(0);
+        assert!(state.start(true));
+        let _ = state.announce_waiter();
+        let Finish::Watched(after) = state.finish() else { panic!("watched") };
+        assert!(after.is_settled() && after.has(LATE) && after.refs() == 2);
+    }
+
+    #[test]
+    fn a_recorded_outcome_decides() {
+        let state = fresh(0);
+        assert!(state.start(false));
+        let now = state.lock();
+        assert!(!now.is_settled());
+        state.record_locked(Outcome::Cancelled, PayloadBits::NONE);
+        assert!(state.detach().is_err());
+        assert!(matches!(state.finish(), Finish::Settled { outcome: Outcome::Cancelled, .. }));
+        assert_eq!(word(&state).life(), Life::Cancelled);
+    }
+
+    #[test]
+    fn value_is_taken_once() {
+        let state = fresh(0);
+        assert!(state.take());
+        assert!(!state.take());
+    }
+
+    #[test]
+    fn debug_shows_the_flags() {
+        let state = fresh(ARGS);
+        assert_eq!(format!("{:?}", word(&state)), "Pending args kind=3 class=2 payload=0 refs=2");
+        state.bury();
+        assert_eq!(format!("{:?}", word(&state)), "<freed>");
+        assert!(state.is_dead());
+    }
+}

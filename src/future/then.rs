@@ -1,0 +1,127 @@
+//! Continuations: `cfut_future_then`, `cfut_future_pipe`, and callbacks on an executor.
+//!
+//! A continuation is one block: its own cell, the arguments, and the hook that waits in
+//! its input. Its life is an ordinary task's, but that it is queued when the input settles.
+
+use super::cell::{FreeFn, TaskCell, TaskRef, Work};
+use super::due;
+use super::extra::Spec;
+use super::hook::{self, Action, DoneFn, Home, Hook};
+use super::owner::OwnerRef;
+use super::settle;
+use super::state::ARGS;
+use crate::error::{Error, Result};
+use crate::shared::Shared;
+use std::ffi::c_void;
+
+pub(crate) type ThenFn = unsafe extern "C-unwind" fn(
+    promise: *const TaskCell,
+    input: *const TaskCell,
+    argument: *mut c_void,
+) -> i32;
+
+/// What a continuation calls.
+#[derive(Clone, Copy)]
+pub(crate) enum ThenCall {
+    Then(ThenFn),
+    Callback(DoneFn),
+    Pipe(super::cell::TaskFn),
+}
+
+/// Arguments of a `Kind::Then` cell, in its tail.
+pub(crate) struct ThenArgs {
+    pub(super) call: ThenCall,
+    pub(super) argument: *mut c_void,
+    pub(super) free: Option<FreeFn>,
+    pub(super) input: TaskRef,
+    /// Where it will be queued; taken when that happens.
+    pub(super) owner: Option<OwnerRef>,
+}
+
+impl ThenArgs {
+    /// Bytes of the tail in front of the hook.
+    pub(super) const SPACE: usize = 64;
+}
+
+#[cfg(not(loom))]
+const _: () = assert!(
+    size_of::<ThenArgs>() <= ThenArgs::SPACE
+        && ThenArgs::SPACE + hook::SPACE <= super::arena::block_size(2) - super::arena::HEAD
+);
+
+/// Makes a continuation of `input` and hooks it in. The answer is the future's handle;
+/// callbacks have none. On an error the argument is still the caller's.
+pub(crate) fn continue_with(
+    input: &TaskRef,
+    owner: Option<OwnerRef>,
+    call: ThenCall,
+    argument: *mut c_void,
+    free: Option<FreeFn>,
+    spec: Option<Shared<Spec>>,
+) -> Result<Option<TaskRef>> {
+    let has_handle = !matches!(call, ThenCall::Callback(_));
+    let refs = if has_handle { 2 } else { 1 };
+    let args = ThenArgs { call, argument, free, input: input.clone(), owner };
+    let no_memory = || Error::no_memory("a continuation", super::arena::block_size(2));
+    let cell = TaskCell::allocate(Work::Then(args), refs).ok_or_else(no_memory)?;
+    // SAFETY: fresh; one reference is for the hook, the other for the handle.
+    let for_hook = unsafe { TaskRef::from_raw(cell) };
+    // SAFETY: as above.
+    let handle = has_handle.then(|| unsafe { TaskRef::from_raw(cell) });
+    if let Some(spec) = spec {
+        if for_hook.add_extra(Some(spec)).is_none() {
+            for_hook.return_arguments();
+            return Err(Error::no_memory("the options of a task", 128));
+        }
+    }
+    let hook = for_hook.then_hook();
+    // SAFETY: the hook's place is in the cell's tail, which its own action keeps.
+    unsafe { Hook::place(hook, Action::Start(for_hook), Home::Embedded) };
+    settle::hook_in(input, hook);
+    Ok(handle)
+}
+
+/// The input has settled: queues the continuation, or makes it due in this thread.
+pub(super) fn start(output: TaskRef) {
+    let seen = output.state.lock();
+    if seen.is_settled() || !seen.has(ARGS) {
+        output.state.unlock(0, 0);
+        return;
+    }
+    // SAFETY: PENDING and locked, so nobody consumes the arguments.
+    let owner = unsafe { (*output.then_args().as_ptr()).owner.take() };
+    let pointer = owner.as_ref().map_or(std::ptr::null_mut(), |owner| owner.as_ptr().as_ptr());
+    // SAFETY: LOCK is held and it is PENDING.
+    unsafe { output.change_owner(pointer, seen) };
+    // SAFETY: as above.
+    let in_order = unsafe { matches!(output.then_args().as_ref().call, ThenCall::Callback(_)) };
+    output.state.unlock(0, 0);
+    let Some(owner) = owner else { return due::push_start(output) };
+    // SAFETY: `owner` keeps the executor alive.
+    let refused = unsafe { (owner.vtable.enqueue)(owner.as_ptr(), output, in_order) };
+    if let Err(output) = refused {
+        let seen = output.state.lock();
+        let pending = seen.is_pending();
+        if pending {
+            // SAFETY: LOCK is held and it is PENDING.
+            unsafe { output.change_owner(std::ptr::null_mut(), seen) };
+        }
+        output.state.unlock(0, 0);
+        if pending {
+            due::push_start(output);
+        }
+    }
+}
+
+/// What a pending continuation waits for, if it is not queued yet.
+pub(crate) fn input_of(cell: &TaskCell) -> Option<TaskRef> {
+    let seen = cell.state.lock();
+    let input = if seen.is_pending() && seen.has(ARGS) && cell.owner_in(seen).is_null() {
+        // SAFETY: PENDING and locked, so nobody consumes the arguments.
+        Some(unsafe { cell.then_args().as_ref() }.input.clone())
+    } else {
+        None
+    };
+    cell.state.unlock(0, 0);
+    input
+}

@@ -1,0 +1,25 @@
+//! `libcfutures`: Python's `concurrent.futures` for C, C++ and every language that can load
+//! a C library.
+//!
+//! The product is the C interface: `include/cfutures.h` is its manual, `docs/architecture.md`
+//! the map of this crate. The Rust items that are public are the C functions themselves.
+
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod checks;
+mod error;
+mod executor;
+pub mod ffi;
+mod future;
+mod local;
+mod log;
+mod platform;
+mod quiet;
+mod shared;
+mod sync;
+mod thread_pool;
+mod trace;
+mod unwind;
+
+#[cfg(feature = "fault-injection")]
+pub use platform::fault;

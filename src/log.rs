@@ -1,0 +1,71 @@
+//! Messages nobody asked for: the host's log function. Open to all rooms.
+//!
+//! Called outside of contained library code only (rule U2 of `unwind`), with no lock held.
+
+use crate::error::Line;
+use crate::future::buffer::BufferRef;
+use crate::future::due::InUser;
+use crate::platform::fork;
+use crate::shared::Shared;
+use crate::sync::{AtomicU32, Lock, Ordering};
+use std::ffi::{CStr, c_char, c_void};
+use std::fmt;
+
+pub(crate) type LogFn =
+    unsafe extern "C-unwind" fn(level: i32, message: *const c_char, *mut c_void);
+
+/// CFUT_LOG_*, as the header numbers them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum Level {
+    Error = 1,
+    Warning = 2,
+}
+
+/// The host's function. Its argument and the argument's free function are a buffer
+/// without bytes, which is freed with the last message under way.
+pub(crate) struct Sink {
+    pub(crate) function: LogFn,
+    pub(crate) argument: *mut c_void,
+    pub(crate) keep: BufferRef,
+}
+
+// SAFETY: the header asks for a function and an argument that any thread may use.
+unsafe impl Send for Sink {}
+// SAFETY: as above.
+unsafe impl Sync for Sink {}
+
+static SINK: Lock<Option<Shared<Sink>>> = Lock::new(None);
+/// The fork generation that last used the lock.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// In a forked child the lock may be held by a thread that does not exist there.
+fn follow_fork() {
+    let now = fork::generation();
+    // Relaxed: see `Lock::reset`; the child has one thread when it first gets here.
+    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+        // SAFETY: first use in this child: none of its threads holds the lock.
+        unsafe { SINK.reset(None) };
+    }
+}
+
+/// Sets or removes the host's function; the old one is given back to be dropped.
+pub(crate) fn set(sink: Option<Shared<Sink>>) -> Option<Shared<Sink>> {
+    follow_fork();
+    std::mem::replace(&mut *SINK.lock(), sink)
+}
+
+/// Sends a message. Not contained: calls the user.
+#[cold]
+pub(crate) fn write(level: Level, text: fmt::Arguments<'_>) {
+    follow_fork();
+    let Some(sink) = SINK.lock().clone() else { return };
+    let line = Line::of(text);
+    let mut message = [0u8; Line::CAPACITY + 1];
+    message[..line.as_bytes().len()].copy_from_slice(line.as_bytes());
+    let message = CStr::from_bytes_until_nul(&message).unwrap_or_default();
+    let _user = InUser::enter();
+    // SAFETY: the host's function with its argument, which `sink` keeps.
+    unsafe { (sink.function)(level as i32, message.as_ptr(), sink.argument) };
+    let _ = &sink.keep;
+}

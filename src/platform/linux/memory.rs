@@ -1,0 +1,138 @@
+//! Memory from the system, always fallible.
+//!
+//! Everything goes through the C library's allocator, so that a preloaded allocator,
+//! valgrind and the sanitizers see all of it; only slabs are mapped, see `future::arena`.
+
+use crate::platform::fault::{self, Site};
+use std::alloc::Layout;
+use std::ffi::CStr;
+use std::ptr::NonNull;
+
+/// `size` bytes aligned to `align`; None when there is no memory. Size 0 is refused.
+pub(crate) fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = layout(size, align)?;
+    // SAFETY: `layout` has a size other than zero.
+    NonNull::new(unsafe { std::alloc::alloc(layout) })
+}
+
+/// As `allocate`, zeroed.
+pub(crate) fn allocate_zeroed(size: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = layout(size, align)?;
+    // SAFETY: `layout` has a size other than zero.
+    NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
+}
+
+fn layout(size: usize, align: usize) -> Option<Layout> {
+    if size == 0 || fault::fails(Site::Memory) {
+        return None;
+    }
+    Layout::from_size_align(size, align).ok()
+}
+
+/// Gives back memory of `allocate` or `allocate_zeroed`.
+///
+/// # Safety
+/// `pointer` came from one of them with this `size` and `align`, and is used no more.
+pub(crate) unsafe fn release(pointer: NonNull<u8>, size: usize, align: usize) {
+    // SAFETY: by the contract the layout is the one of the allocation.
+    unsafe { std::alloc::dealloc(pointer.as_ptr(), Layout::from_size_align_unchecked(size, align)) }
+}
+
+/// A boxed `value`, or the value back when there is no memory.
+pub(crate) fn try_box<T>(value: T) -> Result<NonNull<T>, T> {
+    const { assert!(size_of::<T>() != 0) }
+    match allocate(size_of::<T>(), align_of::<T>()) {
+        Some(place) => {
+            let place = place.cast::<T>();
+            // SAFETY: fresh memory of the size and alignment of T.
+            unsafe { place.write(value) };
+            Ok(place)
+        }
+        None => Err(value),
+    }
+}
+
+/// Drops and frees what `try_box` made.
+///
+/// # Safety
+/// `place` came from `try_box` and nobody uses it any more.
+pub(crate) unsafe fn drop_box<T>(place: NonNull<T>) {
+    // SAFETY: by the contract; the value is read out once, then its memory goes.
+    let value = unsafe { place.read() };
+    // SAFETY: as above.
+    unsafe { release(place.cast(), size_of::<T>(), align_of::<T>()) };
+    drop(value);
+}
+
+/// Maps `size` bytes aligned to `size`, a power of two of at least a page; zeroed.
+/// `touch_now` has the kernel provide the pages in one go.
+pub(crate) fn map_aligned(size: usize, touch_now: bool) -> Option<NonNull<u8>> {
+    if fault::fails(Site::Memory) {
+        return None;
+    }
+    // Twice the size always contains an aligned piece; what is left over goes back.
+    let raw = map(size * 2)?;
+    let start = raw.as_ptr() as usize;
+    let aligned = (start + size - 1) & !(size - 1);
+    unmap_range(start, aligned - start);
+    unmap_range(aligned + size, start + size - aligned);
+    let place = NonNull::new(aligned as *mut u8)?;
+    if touch_now {
+        // SAFETY: a range just mapped; failure (an older kernel) only costs page faults.
+        unsafe { libc::madvise(place.as_ptr().cast(), size, libc::MADV_POPULATE_WRITE) };
+    }
+    Some(place)
+}
+
+/// # Safety
+/// `place` came from `map_aligned` with this `size` and is used no more.
+pub(crate) unsafe fn unmap(place: NonNull<u8>, size: usize) {
+    unmap_range(place.as_ptr() as usize, size);
+}
+
+fn map(size: usize) -> Option<NonNull<u8>> {
+    // SAFETY: an anonymous private mapping at an address of the kernel's choice.
+    let place = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if place == libc::MAP_FAILED { None } else { NonNull::new(place.cast()) }
+}
+
+fn unmap_range(start: usize, size: usize) {
+    if size != 0 {
+        // SAFETY: private to this file: always (part of) a mapping of `map` that the
+        // caller gives up.
+        unsafe { libc::munmap(start as *mut libc::c_void, size) };
+    }
+}
+
+/// Reads the start of a small file of the kernel's; the number of bytes read.
+pub(crate) fn read_small_file(path: &CStr, into: &mut [u8]) -> Option<usize> {
+    // SAFETY: a NUL-terminated path.
+    let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
+    if fd < 0 {
+        return None;
+    }
+    let mut filled = 0;
+    while filled < into.len() {
+        let rest = &mut into[filled..];
+        // SAFETY: writes at most `rest.len()` bytes into `rest`.
+        let read = unsafe { libc::read(fd, rest.as_mut_ptr().cast(), rest.len()) };
+        match read {
+            1.. => filled += read as usize,
+            0 => break,
+            _ if super::super::Errno::last().0 == libc::EINTR => {}
+            _ => break,
+        }
+    }
+    // SAFETY: our own descriptor, closed once.
+    unsafe { libc::close(fd) };
+    Some(filled)
+}

@@ -1,0 +1,85 @@
+//! Whether the library is calling user code anywhere, for `cfut_quiesce`. Open to all rooms.
+
+use crate::platform::clock::Instant;
+use crate::sync::{AtomicU32, AtomicUsize, Futex32, Ordering, fence};
+
+/// Threads that are running callbacks and free functions.
+static CALLING: AtomicUsize = AtomicUsize::new(0);
+/// Threads that wait for quiet.
+static WAITING: AtomicU32 = AtomicU32::new(0);
+static SIGNAL: Futex32 = Futex32::new(0);
+
+/// The calling thread is about to run callbacks; undone when this goes.
+pub(crate) struct Calling(());
+
+impl Calling {
+    pub(crate) fn begin() -> Calling {
+        // AcqRel: what the callbacks do comes before the quiet that somebody sees.
+        CALLING.fetch_add(1, Ordering::AcqRel);
+        Calling(())
+    }
+}
+
+impl Drop for Calling {
+    fn drop(&mut self) {
+        // AcqRel: as in `begin`.
+        CALLING.fetch_sub(1, Ordering::AcqRel);
+        signal();
+    }
+}
+
+/// First use in a forked child: the threads that were calling do not exist.
+pub(crate) fn reset() {
+    // Relaxed: the child has one thread.
+    CALLING.store(0, Ordering::Relaxed);
+    WAITING.store(0, Ordering::Relaxed);
+}
+
+pub(crate) fn nobody_calls() -> bool {
+    // Acquire: pairs with the end of each `Calling`.
+    CALLING.load(Ordering::Acquire) == 0
+}
+
+/// Something has come to rest.
+#[inline]
+pub(crate) fn signal() {
+    // This fence and the one in `Wait::begin`: either the waiter's count is seen here, or
+    // the waiter, which counts itself before it looks around, sees what has come to rest.
+    fence(Ordering::SeqCst);
+    // Relaxed: ordered by the fence.
+    if WAITING.load(Ordering::Relaxed) != 0 {
+        // Relaxed: the futex compares the value itself.
+        SIGNAL.fetch_add(1, Ordering::Relaxed);
+        SIGNAL.wake_all();
+    }
+}
+
+/// A thread that waits for quiet.
+pub(crate) struct Wait(());
+
+impl Wait {
+    pub(crate) fn begin() -> Wait {
+        // Relaxed: ordered by the fence; see `signal`.
+        WAITING.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        Wait(())
+    }
+
+    /// To be read before looking around.
+    pub(crate) fn seen(&self) -> u32 {
+        // Acquire: what is looked at afterwards is looked at afterwards.
+        SIGNAL.load(Ordering::Acquire)
+    }
+
+    /// Sleeps until something changes after `seen`; false at the deadline.
+    pub(crate) fn sleep(&self, seen: u32, deadline: Option<Instant>) -> bool {
+        SIGNAL.wait(seen, deadline)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        // Relaxed: nothing is published with it.
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,173 @@
+//! Time-outs of tasks, and the other things a pool keeps beside some of them.
+
+use super::pool::{Pool, first_deadline};
+use super::timer::NEVER;
+use crate::error::Line;
+use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::run::Ended;
+use crate::future::settle::Verdict;
+use crate::future::state::{EXTRA, Life, Outcome};
+use crate::platform::clock::Instant;
+use crate::sync::Ordering;
+use crate::unwind::contain;
+
+impl Pool {
+    /// Settles a task that must not start any more; true: it has been.
+    #[inline]
+    pub(super) fn must_not_start(&self, task: &TaskRef) -> bool {
+        // Relaxed: both are set before the queues are emptied under their locks.
+        if !task.snapshot().has(EXTRA)
+            && !self.cancel_queued.load(Ordering::Relaxed)
+            && !self.broken.load(Ordering::Relaxed)
+        {
+            return false;
+        }
+        self.settle_instead(task)
+    }
+
+    #[cold]
+    fn settle_instead(&self, task: &TaskRef) -> bool {
+        if let Some(verdict) = self.verdict_for_queued() {
+            return task.settle_if(task, |seen| seen.is_pending(), verdict);
+        }
+        // The monitor may be late; what is late does not start.
+        expire_queued(task, Instant::now())
+    }
+
+    /// A timed task begins: its deadlines are those of a running one. The answer is a
+    /// reference for `disarm`. Not contained, but calls nobody.
+    #[inline]
+    pub(super) fn prepare_timed(&self, task: &TaskRef) -> Option<TaskRef> {
+        if !task.snapshot().has(EXTRA) {
+            return None;
+        }
+        let _ = contain(|| self.arm_run_timeout(task));
+        Some(task.clone())
+    }
+
+    fn arm_run_timeout(&self, task: &TaskCell) {
+        let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return };
+        let Some(extra) = task.extra_in(task.snapshot()) else { return };
+        // Relaxed: published with the task.
+        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+        let now = Instant::now();
+        extra.started_at.store(now.0, Ordering::Relaxed);
+        let by_total = first_deadline(accepted, &[spec.total_timeout]);
+        let by_run = first_deadline(now, &[spec.run_timeout]);
+        if self.timers.enter(&task.clone_ref(), by_total.min(by_run)) {
+            self.monitor.wake();
+        }
+    }
+
+    /// The function of a timed task has returned.
+    pub(super) fn disarm(&self, task: TaskRef, ended: Ended) {
+        if ended != Ended::Detached {
+            self.timers.remove(&task);
+        }
+    }
+
+    /// Settles every task whose deadline has passed. Called by the monitor.
+    pub(super) fn expire_passed(&self, now: Instant) {
+        while let Some(task) = self.timers.pop_passed(now) {
+            match task.snapshot().life() {
+                Life::Pending if expire_queued(&task, now) => {}
+                // It has started meanwhile, or is running: its other deadlines.
+                Life::Pending | Life::Running => self.expire_running(&task, now),
+                Life::Cancelled | Life::Finished => {}
+            }
+        }
+    }
+
+    fn expire_running(&self, task: &TaskRef, now: Instant) {
+        let Some(spec) = task.spec() else { return };
+        let Some(extra) = task.extra_in(task.snapshot()) else { return };
+        // Relaxed: published with the task, and by the runner's entry in the table.
+        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+        let started = Instant(extra.started_at.load(Ordering::Relaxed));
+        let (name, timeout) = if first_deadline(accepted, &[spec.total_timeout]) <= now {
+            ("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout)
+        } else if started.0 != 0 && first_deadline(started, &[spec.run_timeout]) <= now {
+            ("CFUT_TASK_RUN_TIMEOUT_NS", spec.run_timeout)
+        } else {
+            // It was queued when its entry passed and has started since: its runner has
+            // entered it again, or is about to.
+            return;
+        };
+        task.state.request_stop();
+        let line = Line::of(format_args!(
+            "expired while it ran: {name} of {} passed; it was asked to stop",
+            Nanoseconds(timeout)
+        ));
+        let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
+        task.settle_if(task, |_| true, verdict);
+    }
+
+    // ---- bytes of unread results ----
+
+    /// Counts the bytes of a result against the bound, until it is read.
+    pub(super) fn charge_result(&self, task: &TaskRef) {
+        let Some(bound) = self.bound.as_ref().filter(|bound| bound.counts_bytes()) else { return };
+        let bytes = task.recorded_bytes();
+        if bytes == 0 {
+            return;
+        }
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            bound.force(super::bound::Load { tasks: 0, bytes });
+            // The future may outlive the pool's last handle: `uncharge` drops this.
+            let _kept = self.retain().into_raw();
+            // Relaxed: settling publishes it.
+            extra.charged.store(bytes, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Settles a task that waited too long; false if it has not, or has started.
+fn expire_queued(task: &TaskRef, now: Instant) -> bool {
+    let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return false };
+    let Some(extra) = task.extra_in(task.snapshot()) else { return false };
+    // Relaxed: published with the task.
+    let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+    let passed = |timeout: i64| {
+        let deadline = first_deadline(accepted, &[timeout]);
+        deadline != NEVER && deadline <= now
+    };
+    let (name, timeout) = if passed(spec.queue_timeout) {
+        ("CFUT_TASK_QUEUE_TIMEOUT_NS", spec.queue_timeout)
+    } else if passed(spec.total_timeout) {
+        ("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout)
+    } else {
+        return false;
+    };
+    let line = Line::of(format_args!(
+        "expired before it started: {name} of {} passed",
+        Nanoseconds(timeout)
+    ));
+    let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
+    task.settle_if(task, |seen| seen.is_pending(), verdict)
+}
+
+/// A span of time in the unit people would use.
+struct Nanoseconds(i64);
+
+impl std::fmt::Display for Nanoseconds {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            ns @ 0..1_000 => write!(out, "{ns} ns"),
+            ns @ 1_000..1_000_000 => write!(out, "{} us", ns as f64 / 1e3),
+            ns @ 1_000_000..1_000_000_000 => write!(out, "{} ms", ns as f64 / 1e6),
+            ns => write!(out, "{} s", ns as f64 / 1e9),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Nanoseconds;
+
+    #[test]
+    fn spans_in_human_units() {
+        let shown =
+            [0, 999, 1_500, 20_000_000, 3_000_000_000].map(|ns| Nanoseconds(ns).to_string());
+        assert_eq!(shown, ["0 ns", "999 ns", "1.5 us", "20 ms", "3 s"]);
+    }
+}

@@ -1,0 +1,134 @@
+//! Waits that could never end: a cycle of tasks that wait for each other.
+//!
+//! A worker that waits for ever enters what it waits for, under one lock for the process,
+//! and looks whether the chain leads back to itself: the awaited future is run by some
+//! worker; if that one waits too, what it waits for is run by some worker; and so on. A
+//! continuation leads to its input, a join of all to each of its inputs. The wait that
+//! would close a cycle is refused, so a cycle never exists.
+//!
+//! The table is a list through the slots of blocked workers. Their stacks of frames stand
+//! still while they are in it, so the lock is all that is needed to read them.
+
+use super::worker::{Frame, Slot};
+use crate::future::cell::{Kind, TaskCell, TaskRef};
+use crate::future::{join, then};
+use crate::platform::fork;
+use crate::sync::{AtomicU32, Lock, Ordering};
+use std::ptr;
+
+struct Table {
+    first: *const Slot,
+}
+
+// SAFETY: the slots in the list are alive: a worker leaves it before it goes.
+unsafe impl Send for Table {}
+
+static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null() });
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+/// How many steps a search takes before it gives up and lets the wait be.
+const SEARCH: usize = 10_000;
+
+fn follow_fork() {
+    let now = fork::generation();
+    // Relaxed: the child has one thread when it first gets here.
+    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+        // SAFETY: first use in this child: no thread of it holds the lock.
+        unsafe { TABLE.reset(Table { first: ptr::null() }) };
+    }
+}
+
+/// Enters a wait for ever; false if it could never end.
+pub(super) fn enter(slot: &Slot, awaited: &TaskCell) -> bool {
+    follow_fork();
+    let mut table = TABLE.lock();
+    let mut steps = SEARCH;
+    if leads_to(&table, slot, awaited, &mut steps) {
+        return false;
+    }
+    let public = slot.public();
+    // Relaxed, here and below: touched under the lock only.
+    public.awaited.store(ptr::from_ref(awaited).cast_mut(), Ordering::Relaxed);
+    public.next_blocked.store(table.first.cast_mut(), Ordering::Relaxed);
+    table.first = slot;
+    true
+}
+
+/// The wait is over. Nothing if the worker had not entered one.
+pub(super) fn leave(slot: &Slot) {
+    if slot.public().awaited.load(Ordering::Relaxed).is_null() {
+        return; // only this thread sets it
+    }
+    let mut table = TABLE.lock();
+    let next = slot.public().next_blocked.load(Ordering::Relaxed).cast_const();
+    if ptr::eq(table.first, slot) {
+        table.first = next;
+    } else {
+        let before = blocked(&table)
+            .find(|other| ptr::eq(other.public().next_blocked.load(Ordering::Relaxed), slot));
+        if let Some(before) = before {
+            before.public().next_blocked.store(next.cast_mut(), Ordering::Relaxed);
+        }
+    }
+    slot.public().awaited.store(ptr::null_mut(), Ordering::Relaxed);
+}
+
+fn blocked(table: &Table) -> impl Iterator<Item = &Slot> {
+    // SAFETY: the lock is held: the slots in the list are alive.
+    let mut next = unsafe { table.first.as_ref() };
+    std::iter::from_fn(move || {
+        let slot = next?;
+        // SAFETY: as above.
+        next = unsafe { slot.public().next_blocked.load(Ordering::Relaxed).as_ref() };
+        Some(slot)
+    })
+}
+
+/// Whether `awaited` can settle only after a task on the stack of `waiter` has gone on.
+fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, steps: &mut usize) -> bool {
+    if *steps == 0 || awaited.snapshot().is_settled() {
+        return false;
+    }
+    *steps -= 1;
+    if runs(waiter, awaited) {
+        return true;
+    }
+    if let Some(runner) = blocked(table).find(|slot| runs(slot, awaited)) {
+        let next = runner.public().awaited.load(Ordering::Relaxed);
+        // SAFETY: its wait holds a handle, and it stays in the table while we look.
+        return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, steps));
+    }
+    match awaited.kind() {
+        Kind::Then => then::input_of(awaited)
+            .is_some_and(|input: TaskRef| leads_to(table, waiter, &input, steps)),
+        Kind::Join if join::needs_all(awaited) => {
+            let mut from = 0;
+            while let Some(input) = join::unsettled_input(awaited, &mut from) {
+                if *steps == 0 {
+                    return false;
+                }
+                if leads_to(table, waiter, &input, steps) {
+                    return true;
+                }
+                from += 1;
+            }
+            false
+        }
+        _ => false,
+    }
+}
+
+/// Whether the function of `task` is on the stack of this worker, which is the calling
+/// thread's or in the table.
+fn runs(slot: &Slot, task: &TaskCell) -> bool {
+    // SAFETY: W1 for the caller's own slot; that of a blocked worker stands still.
+    let mut frame: *const Frame = slot.mine().frames.get();
+    // SAFETY: frames are on the worker's stack, below where it blocks.
+    while let Some(this) = unsafe { frame.as_ref() } {
+        if ptr::eq(this.task, task) {
+            return true;
+        }
+        frame = this.below;
+    }
+    false
+}

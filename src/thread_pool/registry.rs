@@ -1,0 +1,111 @@
+//! The thread pools of this process, for `cfut_quiesce`.
+
+use super::pool::Pool;
+use crate::error::{Result, fail};
+use crate::future::owner::OwnerRef;
+use crate::local;
+use crate::platform::fork;
+use crate::quiet;
+use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, Timeout};
+use std::ptr;
+
+/// A pool's place in the list; changes under the list's lock.
+pub(super) struct Links {
+    previous: AtomicPtr<Pool>,
+    next: AtomicPtr<Pool>,
+}
+
+impl Links {
+    pub(super) fn new() -> Links {
+        let none = || AtomicPtr::new(ptr::null_mut());
+        Links { previous: none(), next: none() }
+    }
+}
+
+struct List {
+    first: *mut Pool,
+}
+
+// SAFETY: pools are shared between threads; one leaves the list before it is freed.
+unsafe impl Send for List {}
+
+static LIST: Lock<List> = Lock::new(List { first: ptr::null_mut() });
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+
+fn follow_fork() {
+    let now = fork::generation();
+    // Relaxed: the child has one thread when it first gets here.
+    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+        // SAFETY: first use in this child: no thread of it holds the lock.
+        unsafe { LIST.reset(List { first: ptr::null_mut() }) };
+        quiet::reset();
+    }
+}
+
+pub(super) fn enter(owner: &OwnerRef) {
+    follow_fork();
+    let pool = owner.as_ptr().as_ptr().cast::<Pool>();
+    let mut list = LIST.lock();
+    // SAFETY: the caller's reference keeps the pool; the first of the list is alive.
+    // Relaxed, here and below: the lock orders the links.
+    unsafe {
+        (*pool).links.next.store(list.first, Ordering::Relaxed);
+        if let Some(first) = list.first.as_ref() {
+            first.links.previous.store(pool, Ordering::Relaxed);
+        }
+    }
+    list.first = pool;
+}
+
+/// A pool is about to be freed.
+pub(super) fn leave(pool: &Pool) {
+    let mut list = LIST.lock();
+    let previous = pool.links.previous.load(Ordering::Relaxed);
+    let next = pool.links.next.load(Ordering::Relaxed);
+    // SAFETY: its neighbours are in the list, so alive while the lock is held.
+    unsafe {
+        match previous.as_ref() {
+            Some(previous) => previous.links.next.store(next, Ordering::Relaxed),
+            None => list.first = next,
+        }
+        if let Some(next) = next.as_ref() {
+            next.links.previous.store(previous, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether no pool has work and nobody calls the user.
+fn all_quiet() -> bool {
+    let list = LIST.lock();
+    let mut pool = list.first;
+    // SAFETY: pools in the list are alive while the lock is held.
+    while let Some(this) = unsafe { pool.as_ref() } {
+        if !this.is_quiet() {
+            return false;
+        }
+        pool = this.links.next.load(Ordering::Relaxed);
+    }
+    quiet::nobody_calls()
+}
+
+/// Waits until no executor has work and nothing calls the user; false at the time-out.
+pub(crate) fn quiesce(timeout: Timeout) -> Result<bool> {
+    let in_user = local::with(|local| local.user_depth.get() != 0 || !local.worker.get().is_null());
+    if in_user {
+        return fail!(Deadlock, "cfut_quiesce was called from a task or a callback");
+    }
+    follow_fork();
+    let wait = quiet::Wait::begin();
+    loop {
+        let seen = wait.seen();
+        if all_quiet() {
+            return Ok(true);
+        }
+        if timeout == Timeout::Now {
+            return Ok(false);
+        }
+        if !wait.sleep(seen, timeout.deadline()) {
+            return Ok(all_quiet());
+        }
+    }
+}
