@@ -26,6 +26,7 @@ impl<'a> Executor<'a> {
         Executor(unsafe { owner.as_ref() })
     }
 
+    #[inline(always)]
     fn arm(self) -> Arm<'a> {
         // SAFETY: thread pools are the only kind there is, and `from_ptr` was given a
         // pointer to a whole one.
@@ -56,7 +57,7 @@ impl<'a> Executor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn submit(
         self,
         work: Work<'_>,

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use std::ptr;
 
 pub(crate) struct Local {
-    /// Which shard of the arena this thread uses, plus 1; 0 = not chosen yet.
-    pub(crate) shard: Cell<u32>,
+    /// The shard of the arena this thread uses (`future::arena`); NULL = not chosen yet.
+    pub(crate) shard: Cell<*const ()>,
     /// The running pool worker (`thread_pool::worker`), NULL in other threads.
     pub(crate) worker: Cell<*const ()>,
     /// The executor whose task runs in this thread (`future::Owner`), NULL outside tasks.
@@ -17,8 +17,6 @@ pub(crate) struct Local {
     /// Futures whose callbacks are due in this thread (`future::due`).
     pub(crate) due_head: Cell<*mut ()>,
     pub(crate) due_tail: Cell<*mut ()>,
-    /// Blocks this thread has freed that belong to other shards.
-    pub(crate) remote_frees: Cell<u32>,
     /// How many tasks, callbacks and free functions of the user are on this stack.
     pub(crate) user_depth: Cell<u32>,
     /// A callback or free function is running below us: further ones wait for it.
@@ -28,12 +26,11 @@ pub(crate) struct Local {
 impl Local {
     const fn new() -> Local {
         Local {
-            shard: Cell::new(0),
+            shard: Cell::new(ptr::null()),
             worker: Cell::new(ptr::null()),
             executor: Cell::new(ptr::null()),
             due_head: Cell::new(ptr::null_mut()),
             due_tail: Cell::new(ptr::null_mut()),
-            remote_frees: Cell::new(0),
             user_depth: Cell::new(0),
             in_callback: Cell::new(false),
         }

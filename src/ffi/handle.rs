@@ -13,6 +13,7 @@ use crate::future::buffer::{Buffer, BufferRef};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::owner::{Owner, OwnerRef};
 use crate::future::queue::{Queue, QueueRef};
+use crate::future::state::Outcome;
 use crate::platform::memory;
 use crate::shared::Shared;
 use std::ffi::{CStr, c_char, c_void};
@@ -38,6 +39,22 @@ pub(super) unsafe fn borrow_future<'a>(future: *const cfut_future) -> Result<&'a
     let cell = not_null(future.cast::<TaskCell>(), "the future")?;
     // SAFETY: by the contract.
     Ok(unsafe { alive(cell) })
+}
+
+/// Whether a future has settled as a success; false for NULL.
+///
+/// # Safety
+/// NULL or a live handle.
+#[inline(always)]
+pub(super) unsafe fn succeeded(future: *const cfut_future) -> bool {
+    // SAFETY: by the contract.
+    match unsafe { future.cast::<TaskCell>().as_ref() } {
+        Some(cell) => {
+            let seen = cell.snapshot();
+            seen.is_settled() && seen.outcome() == Outcome::Succeeded
+        }
+        None => false,
+    }
 }
 
 /// # Safety
@@ -75,6 +92,7 @@ unsafe fn alive<'a>(cell: NonNull<TaskCell>) -> &'a TaskCell {
     this
 }
 
+#[inline(always)]
 pub(super) fn give_future(future: TaskRef) -> *mut cfut_future {
     let handle = future.into_raw().as_ptr().cast();
     checks::given("future", handle);

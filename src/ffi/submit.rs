@@ -23,13 +23,16 @@ struct RunHere {
     task: TaskRef,
 }
 
-/// Runs what a submit left to its caller. Not contained: calls the user.
+/// Runs what a submit left to its caller, and what an error has made due; a task that was
+/// queued has made nothing due. Not contained: calls the user.
 #[inline(always)]
-fn finish(left: Option<RunHere>) {
+fn finish(status: cfut_status, left: Option<RunHere>) {
     if let Some(left) = left {
         run_here(left);
+        due::run_pending();
+    } else if status != status::OK {
+        due::run_pending();
     }
-    due::run_pending();
 }
 
 #[cold]
@@ -96,7 +99,7 @@ pub unsafe extern "C-unwind" fn cfut_submit(
         let submitted = executor.submit(work, len as u64, None, !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(left);
+    finish(status, left);
     status
 }
 
@@ -128,7 +131,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
         let submitted = executor.submit(work, len as u64, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(left);
+    finish(status, left);
     status
 }
 
@@ -160,7 +163,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
         let submitted = executor.submit(work, bytes, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(left);
+    finish(status, left);
     status
 }
 
@@ -191,7 +194,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_closure(
         Ok(accept(executor, submitted, out, &mut left))
     });
     drop(moved);
-    finish(left);
+    finish(status, left);
     status
 }
 

@@ -9,17 +9,21 @@
 //! # Structure
 //! - A *slab* is 64 KiB, aligned to 64 KiB, of blocks of one class; its header is found by
 //!   masking a block's address.
-//! - A *shard* owns slabs. Threads are spread over 64 shards, so that with up to 64 threads
-//!   each has one to itself. There is no per-thread state that would need a destructor.
-//! - A block freed by a thread of the same shard goes straight back under the shard's
-//!   lock; any other thread pushes it on the owner's *remote* stack, one compare-exchange.
-//!   The owner takes that stack whole, so there is no ABA.
+//! - A *shard* owns slabs, and has for each class a *magazine*: a list of free blocks of
+//!   whatever slabs. Taking and giving touch nothing but the magazine. Threads are spread
+//!   over 64 shards, so with up to 64 threads each has one to itself; one that finds its
+//!   shard busy takes another. There is no per-thread state that would need a destructor.
+//! - A magazine that grows too large gives half of its blocks back to their slabs: those of
+//!   its own shard directly, others by pushing them in chains on the owner's *remote* stack,
+//!   one compare-exchange a chain. The owner takes that stack whole, so there is no ABA.
 //!
 //! # Invariants
 //! A1. A slab is in exactly one place: current of its class, in `partial`, in `spare`, or
 //!     (full) in none.
-//! A2. `live` of a slab counts its blocks that are handed out or on a remote stack.
+//! A2. `live` of a slab counts its blocks that are handed out, in a magazine, or on a
+//!     remote stack.
 //! A3. Bytes 0..8 of a free block are left alone: `State::is_dead` looks at them.
+//! A4. Everything of a shard but `remote` belongs to whoever holds its `busy` flag.
 //!
 //! # Fork
 //! Slabs carry the generation that mapped them. In a forked child all shards start anew
@@ -118,18 +122,21 @@ mod plain {
 #[cfg(not(loom))]
 mod recycling {
     use super::{CLASSES, block_size, memory, plain};
-    use crate::local;
+    use crate::local::{self, Local};
     use crate::platform::fork;
-    use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, Padded};
+    use crate::sync::{AtomicPtr, AtomicU32, Ordering, Padded, UnsafeCell, spin_loop};
     use std::ptr::{self, NonNull};
 
     const SLAB: usize = 64 * 1024;
+    /// Slabs that are mapped at once.
+    const REGION: usize = 16;
     const SHARDS: usize = 64;
-    /// Empty slabs a shard keeps of each class: 1 MiB, so that bursts do not map and unmap.
-    const SPARES: u32 = 16;
-    /// A freeing thread collects another shard's remote stack this often, so that memory
-    /// returns although its owner allocates no more.
-    const COLLECT_EVERY: u32 = 1024;
+    /// Empty slabs a shard keeps of each class, so that bursts do not map and unmap: 4 MiB.
+    const SPARES: u32 = 64;
+    /// Free blocks in a magazine before half of them go back to their slabs.
+    const fn magazine(class: usize) -> u32 {
+        (128 * 1024 / block_size(class)) as u32
+    }
 
     /// Start of a free block; see A3.
     #[repr(C)]
@@ -141,12 +148,11 @@ mod recycling {
     /// Header of a slab: its first block's place.
     struct Slab {
         generation: u32,
-        shard: u32,
-        class: u32,
         live: u32,
         /// First byte never handed out yet.
         fresh: u32,
         listed: bool,
+        owner: *const Shard,
         free: *mut Free,
         next: *mut Slab,
         previous: *mut Slab,
@@ -154,23 +160,28 @@ mod recycling {
 
     /// What one shard has of one class. A1 says where each slab is.
     struct Class {
+        magazine: *mut Free,
+        in_magazine: u32,
         current: *mut Slab,
         partial: *mut Slab,
         spare: *mut Slab,
         spares: u32,
     }
 
-    struct Shard {
-        classes: Lock<[Class; CLASSES]>,
+    pub(crate) struct Shard {
+        busy: AtomicU32,
+        classes: UnsafeCell<[Class; CLASSES]>,
         remote: [AtomicPtr<Free>; CLASSES],
     }
 
-    // SAFETY: the raw pointers lead to slabs of this shard, which only the holder of the
-    // lock touches; `remote` is a stack of blocks that nobody else refers to.
+    // SAFETY: A4: the raw pointers lead to slabs and blocks that only the holder of `busy`
+    // touches; `remote` is a stack of blocks that nobody else refers to.
     unsafe impl Sync for Shard {}
 
     impl Class {
         const EMPTY: Class = Class {
+            magazine: ptr::null_mut(),
+            in_magazine: 0,
             current: ptr::null_mut(),
             partial: ptr::null_mut(),
             spare: ptr::null_mut(),
@@ -180,60 +191,81 @@ mod recycling {
 
     static ARENA: [Padded<Shard>; SHARDS] = [const {
         Padded(Shard {
-            classes: Lock::new([Class::EMPTY; CLASSES]),
+            busy: AtomicU32::new(0),
+            classes: UnsafeCell::new([Class::EMPTY; CLASSES]),
             remote: [const { AtomicPtr::new(ptr::null_mut()) }; CLASSES],
         })
     }; SHARDS];
 
-    /// The fork generation the shards belong to; 0 before the first use.
+    /// The fork generation the shards belong to. 0, which is none, before the first use, and
+    /// for ever if the environment asks for checks: one comparison decides about both.
     static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+    /// `magazine` of each class.
+    const MAGAZINES: [u32; CLASSES] =
+        [magazine(0), magazine(1), magazine(2), magazine(3), magazine(4)];
 
     static NEXT_SHARD: AtomicU32 = AtomicU32::new(0);
 
     /// A block of `class`, aligned to 64; None when there is no memory.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(class: usize) -> Option<NonNull<u8>> {
+        // Relaxed: changes only while the process has one thread that knows us.
+        if GENERATION.load(Ordering::Relaxed) != fork::generation() {
+            return allocate_unready(class);
+        }
+        let shard = local::with(|local| Busy::take(local));
+        // SAFETY: the shard is ours; `class` is one of the classes.
+        unsafe { shard.class(class).take(class, shard.0) }
+    }
+
+    #[cold]
+    fn allocate_unready(class: usize) -> Option<NonNull<u8>> {
         if checks() {
             return plain::allocate(class);
         }
         follow_fork();
-        let number = my_shard();
-        let shard = &ARENA[number as usize];
-        let mut classes = shard.classes.lock();
-        let mine = &mut classes[class];
-        loop {
-            if let Some(block) = mine.take_from_current() {
-                return Some(block);
-            }
-            mine.refill(class, number, &shard.remote[class])?;
-        }
+        allocate(class)
     }
 
     /// Gives a block back.
     ///
     /// # Safety
     /// `block` came from `allocate(class)` and is used no more.
-    #[inline]
+    #[inline(always)]
     pub(crate) unsafe fn release(block: NonNull<u8>, class: usize) {
+        let now = fork::generation();
+        // Relaxed: as in `allocate`. In a forked child blocks may be the parent's.
+        if GENERATION.load(Ordering::Relaxed) != now || now != 1 {
+            // SAFETY: by the contract.
+            return unsafe { release_unready(block, class) };
+        }
+        // SAFETY: by the contract.
+        unsafe { release_ready(block, class) };
+    }
+
+    /// # Safety
+    /// As `release`, and the block is of this process.
+    #[inline(always)]
+    unsafe fn release_ready(block: NonNull<u8>, class: usize) {
+        let shard = local::with(|local| Busy::take(local));
+        // SAFETY: the shard is ours, and so is the block.
+        unsafe { shard.class(class).give(block.as_ptr().cast(), class, shard.0) };
+    }
+
+    /// # Safety
+    /// As `release`.
+    #[cold]
+    unsafe fn release_unready(block: NonNull<u8>, class: usize) {
         if checks() {
             return quarantine::release(block, class);
         }
         follow_fork();
-        let slab = slab_of(block);
-        // SAFETY: these fields are written before the first block is handed out and never
-        // again while one is.
-        let (generation, owner) = unsafe { ((*slab).generation, (*slab).shard) };
-        // Relaxed: a number that changes only in a child without other threads.
-        if generation != GENERATION.load(Ordering::Relaxed) {
-            return; // inherited through fork: the memory stays as it is
+        if generation_of(block) == fork::generation() {
+            // SAFETY: by the contract, and just looked at.
+            unsafe { release_ready(block, class) };
         }
-        let shard = &ARENA[owner as usize];
-        if owner == my_shard() {
-            // SAFETY: the block is ours to give, and the slab belongs to the locked shard.
-            unsafe { shard.classes.lock()[class].give_back(slab, block.as_ptr().cast()) };
-        } else {
-            push_remote(shard, class, block);
-        }
+        // Otherwise inherited through fork: the memory stays as it is.
     }
 
     /// The fork generation that allocated the live block `block`.
@@ -242,55 +274,151 @@ mod recycling {
             return plain::generation_of(block);
         }
         // SAFETY: a live block lies in a slab, whose generation never changes.
-        unsafe { (*slab_of(block)).generation }
+        unsafe { (*slab_of(block.as_ptr())).generation }
     }
 
-    fn slab_of(block: NonNull<u8>) -> *mut Slab {
-        block.as_ptr().map_addr(|address| address & !(SLAB - 1)).cast()
+    fn slab_of(block: *mut u8) -> *mut Slab {
+        block.map_addr(|address| address & !(SLAB - 1)).cast()
     }
 
-    #[inline(always)]
-    fn my_shard() -> u32 {
-        local::with(|local| match local.shard.get() {
-            0 => {
-                // Relaxed: a number, nothing more.
-                let number = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) % SHARDS as u32;
-                local.shard.set(number + 1);
-                number
-            }
-            chosen => chosen - 1,
-        })
-    }
+    /// A shard that is this thread's for a few instructions (A4).
+    struct Busy<'a>(&'a Shard);
 
-    fn push_remote(shard: &Shard, class: usize, block: NonNull<u8>) {
-        let block = block.as_ptr().cast::<Free>();
-        let stack = &shard.remote[class];
-        // Relaxed: the exchange publishes.
-        let mut head = stack.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the block is ours until the exchange hands it over.
-            unsafe { (*block).next = head };
-            // Release: pairs with the Acquire in `collect`, publishes the link.
-            match stack.compare_exchange_weak(head, block, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break,
-                Err(changed) => head = changed,
-            }
-        }
-        let count = local::with(|local| {
-            let count = local.remote_frees.get().wrapping_add(1);
-            local.remote_frees.set(count);
-            count
-        });
-        if count.is_multiple_of_compat(COLLECT_EVERY) {
-            shard.classes.lock()[class].collect(stack);
-        }
-    }
-
-    impl Class {
+    impl<'a> Busy<'a> {
         #[inline(always)]
-        fn take_from_current(&mut self) -> Option<NonNull<u8>> {
-            // SAFETY: slabs in this class belong to the shard whose lock we hold; a free
-            // block is referred to by its slab's list alone.
+        fn take(local: &Local) -> Busy<'static> {
+            // SAFETY: NULL, or a shard of ARENA.
+            if let Some(mine) = unsafe { local.shard.get().cast::<Shard>().as_ref() } {
+                if mine.try_take() {
+                    return Busy(mine);
+                }
+            }
+            Busy::take_another(local)
+        }
+
+        /// First use in this thread, or its shard is shared and busy.
+        #[cold]
+        fn take_another(local: &Local) -> Busy<'static> {
+            loop {
+                // Relaxed: a number, nothing more.
+                let number = NEXT_SHARD.fetch_add(1, Ordering::Relaxed) as usize % SHARDS;
+                let shard: &'static Shard = &ARENA[number].0;
+                if shard.try_take() {
+                    if local.shard.get().is_null() {
+                        local.shard.set(ptr::from_ref(shard).cast());
+                    }
+                    return Busy(shard);
+                }
+                spin_loop();
+            }
+        }
+
+        /// # Safety
+        /// `number` is below CLASSES.
+        #[inline(always)]
+        #[allow(clippy::mut_from_ref)] // A4
+        unsafe fn class(&self, number: usize) -> &'a mut Class {
+            // SAFETY: A4: ours until this goes; by the contract in bounds.
+            self.0.classes.with_mut(|classes| unsafe { (*classes).get_unchecked_mut(number) })
+        }
+    }
+
+    impl Drop for Busy<'_> {
+        #[inline(always)]
+        fn drop(&mut self) {
+            // Release: pairs with `try_take`.
+            self.0.busy.store(0, Ordering::Release);
+        }
+    }
+
+    impl Shard {
+        /// Never waits for a holder, so giving back needs no more than a store.
+        #[inline(always)]
+        fn try_take(&self) -> bool {
+            // Acquire: pairs with the Release in Busy::drop.
+            self.busy.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        }
+
+        /// Takes a chain of blocks of this shard's slabs, from another shard's magazine.
+        ///
+        /// # Safety
+        /// The chain from `first` to `last` is the caller's.
+        unsafe fn hand_over(&self, class: usize, first: *mut Free, last: *mut Free) {
+            // SAFETY: by the contract.
+            unsafe { self.push_remote(class, first, last) };
+            // An owner that allocates no more would never look: do it for it, if it is
+            // not at it.
+            if self.try_take() {
+                let busy = Busy(self);
+                // SAFETY: `class` is one of the classes.
+                unsafe { busy.class(class) }.collect(&self.remote[class]);
+            }
+        }
+
+        /// # Safety
+        /// The chain from `first` to `last` is the caller's.
+        unsafe fn push_remote(&self, class: usize, first: *mut Free, last: *mut Free) {
+            let stack = &self.remote[class];
+            // Relaxed: the exchange publishes.
+            let mut head = stack.load(Ordering::Relaxed);
+            loop {
+                // SAFETY: the chain is ours until the exchange hands it over.
+                unsafe { (*last).next = head };
+                // Release: pairs with the Acquire in `collect`, publishes the links.
+                match stack.compare_exchange_weak(head, first, Ordering::Release, Ordering::Relaxed)
+                {
+                    Ok(_) => return,
+                    Err(changed) => head = changed,
+                }
+            }
+        }
+    }
+
+    // All of it under A4; pointers lead to slabs and blocks of the arena.
+    impl Class {
+        /// # Safety
+        /// A4; this is class `class` of `shard`.
+        #[inline(always)]
+        unsafe fn take(&mut self, class: usize, shard: &Shard) -> Option<NonNull<u8>> {
+            let Some(block) = NonNull::new(self.magazine) else {
+                // SAFETY: by the contract.
+                return unsafe { self.take_from_slabs(class, shard) };
+            };
+            // SAFETY: blocks in the magazine are referred to by it alone.
+            self.magazine = unsafe { block.as_ref() }.next;
+            self.in_magazine -= 1;
+            Some(block.cast())
+        }
+
+        /// # Safety
+        /// A4; this is class `class` of `shard`; the block is of this class and free.
+        #[inline(always)]
+        unsafe fn give(&mut self, block: *mut Free, class: usize, shard: &Shard) {
+            // SAFETY: by the contract.
+            unsafe { (*block).next = self.magazine };
+            self.magazine = block;
+            self.in_magazine += 1;
+            if self.in_magazine > const { MAGAZINES }[class] {
+                // SAFETY: by the contract.
+                unsafe { self.flush(class, shard) };
+            }
+        }
+
+        /// # Safety
+        /// As `take`.
+        #[inline(never)]
+        unsafe fn take_from_slabs(&mut self, class: usize, shard: &Shard) -> Option<NonNull<u8>> {
+            loop {
+                if let Some(block) = self.take_from_current(class) {
+                    return Some(block);
+                }
+                // SAFETY: by the contract.
+                unsafe { self.refill(class, shard) }?;
+            }
+        }
+
+        fn take_from_current(&mut self, class: usize) -> Option<NonNull<u8>> {
+            // SAFETY: A4; a free block is referred to by its slab's list alone.
             unsafe {
                 let slab = self.current.as_mut()?;
                 if let Some(block) = NonNull::new(slab.free) {
@@ -298,7 +426,7 @@ mod recycling {
                     slab.live += 1;
                     return Some(block.cast());
                 }
-                let size = block_size(slab.class as usize) as u32;
+                let size = block_size(class) as u32;
                 if slab.fresh + size > SLAB as u32 {
                     return None;
                 }
@@ -310,28 +438,102 @@ mod recycling {
         }
 
         /// Puts a slab with room into `current`, whose slab is full (or missing).
+        ///
+        /// # Safety
+        /// As `take`.
         #[cold]
-        fn refill(&mut self, class: usize, shard: u32, remote: &AtomicPtr<Free>) -> Option<()> {
-            self.collect(remote);
-            // SAFETY: as in `take_from_current`.
+        unsafe fn refill(&mut self, class: usize, shard: &Shard) -> Option<()> {
+            self.collect(&shard.remote[class]);
+            // SAFETY: A4.
             if unsafe { self.current.as_ref().is_some_and(|slab| !slab.free.is_null()) } {
                 return Some(());
             }
+            if self.partial.is_null() && self.spare.is_null() {
+                self.map_region(class, shard)?;
+            }
             self.current = if !self.partial.is_null() {
                 let slab = self.partial;
-                // SAFETY: the slab is in the list (A1) and the lock is held.
+                // SAFETY: the slab is in the list (A1).
                 unsafe { self.unlink(slab) };
                 slab
-            } else if !self.spare.is_null() {
+            } else {
                 let slab = self.spare;
-                // SAFETY: as in `take_from_current`.
+                // SAFETY: A4, and `spare` is not empty.
                 self.spare = unsafe { (*slab).next };
                 self.spares -= 1;
                 slab
-            } else {
-                map_slab(class, shard)?
             };
             Some(())
+        }
+
+        /// Maps a region: its slabs become spares. The first slab of a class comes alone.
+        fn map_region(&mut self, class: usize, shard: &Shard) -> Option<()> {
+            let slabs = if self.current.is_null() { 1 } else { REGION };
+            let region = memory::map_aligned(SLAB, slabs)
+                .or_else(|| memory::map_aligned(SLAB, 1).map(|(place, _)| (place, 1)));
+            let (place, slabs) = region?;
+            for number in 0..slabs {
+                // SAFETY: within the region just mapped.
+                let slab = unsafe { place.as_ptr().add(number * SLAB) }.cast::<Slab>();
+                let first = block_size(class).max(size_of::<Slab>().next_multiple_of(64)) as u32;
+                // SAFETY: fresh memory, larger than the header and aligned.
+                unsafe {
+                    slab.write(Slab {
+                        // Relaxed: as in `allocate`.
+                        generation: GENERATION.load(Ordering::Relaxed),
+                        live: 0,
+                        fresh: first,
+                        listed: false,
+                        owner: shard,
+                        free: ptr::null_mut(),
+                        next: self.spare,
+                        previous: ptr::null_mut(),
+                    });
+                }
+                self.spare = slab;
+                self.spares += 1;
+            }
+            Some(())
+        }
+
+        /// Gives half of the magazine back to the slabs.
+        ///
+        /// # Safety
+        /// As `take`.
+        #[cold]
+        unsafe fn flush(&mut self, class: usize, shard: &Shard) {
+            let mut chain: Option<(&Shard, *mut Free, *mut Free)> = None;
+            for _ in 0..self.in_magazine / 2 {
+                let block = self.magazine;
+                // SAFETY: A4: blocks in the magazine, which has this many; owners are
+                // shards of ARENA; a chain is ours until it is pushed.
+                unsafe {
+                    self.magazine = (*block).next;
+                    self.in_magazine -= 1;
+                    let slab = slab_of(block.cast());
+                    let owner = &*(*slab).owner;
+                    if ptr::eq(owner, shard) {
+                        self.give_back(slab, block);
+                        continue;
+                    }
+                    chain = match chain.take() {
+                        Some((same, first, last)) if ptr::eq(same, owner) => {
+                            (*block).next = first;
+                            Some((same, block, last))
+                        }
+                        other => {
+                            if let Some((owner, first, last)) = other {
+                                owner.hand_over(class, first, last);
+                            }
+                            Some((owner, block, block))
+                        }
+                    };
+                }
+            }
+            if let Some((owner, first, last)) = chain {
+                // SAFETY: as above.
+                unsafe { owner.hand_over(class, first, last) };
+            }
         }
 
         /// Takes back all blocks that other threads have freed.
@@ -340,17 +542,17 @@ mod recycling {
             let mut block = remote.swap(ptr::null_mut(), Ordering::Acquire);
             while let Some(free) = NonNull::new(block) {
                 // SAFETY: the swap made the whole chain ours; each block's slab belongs
-                // to the shard whose remote stack this is, and its lock is held.
+                // to the shard whose remote stack this is, and that is ours, too.
                 unsafe {
                     block = free.as_ref().next;
-                    self.give_back(slab_of(free.cast()), free.as_ptr());
+                    self.give_back(slab_of(free.as_ptr().cast()), free.as_ptr());
                 }
             }
         }
 
         /// # Safety
-        /// `block` is a block of `slab` that nobody uses; the slab is of this class and of
-        /// the shard whose lock is held.
+        /// A4; `block` is a block of `slab` that nobody uses; the slab is of this class and
+        /// shard.
         #[inline]
         unsafe fn give_back(&mut self, slab: *mut Slab, block: *mut Free) {
             // SAFETY: by the contract.
@@ -373,7 +575,7 @@ mod recycling {
         /// An empty slab becomes a spare or goes back to the system.
         ///
         /// # Safety
-        /// `slab` is empty, in `partial`, and the lock is held.
+        /// A4; `slab` is empty and in `partial`.
         #[cold]
         unsafe fn retire(&mut self, slab: *mut Slab) {
             // SAFETY: by the contract; nothing points into an empty slab.
@@ -390,7 +592,7 @@ mod recycling {
         }
 
         /// # Safety
-        /// `slab` is in no list and the lock is held.
+        /// A4; `slab` is in no list.
         unsafe fn link(&mut self, slab: *mut Slab) {
             // SAFETY: by the contract; `partial` leads to slabs of this class.
             unsafe {
@@ -405,7 +607,7 @@ mod recycling {
         }
 
         /// # Safety
-        /// `slab` is in `partial` and the lock is held.
+        /// A4; `slab` is in `partial`.
         unsafe fn unlink(&mut self, slab: *mut Slab) {
             // SAFETY: by the contract its neighbours are slabs of the same list.
             unsafe {
@@ -422,32 +624,9 @@ mod recycling {
         }
     }
 
-    #[cold]
-    fn map_slab(class: usize, shard: u32) -> Option<*mut Slab> {
-        let slab = memory::map_aligned(SLAB, true)?.cast::<Slab>().as_ptr();
-        let first = block_size(class).max(size_of::<Slab>().next_multiple_of(64)) as u32;
-        // SAFETY: fresh memory, larger than the header and aligned.
-        unsafe {
-            slab.write(Slab {
-                // Relaxed: see `release`.
-                generation: GENERATION.load(Ordering::Relaxed),
-                shard,
-                class: class as u32,
-                live: 0,
-                fresh: first,
-                listed: false,
-                free: ptr::null_mut(),
-                next: ptr::null_mut(),
-                previous: ptr::null_mut(),
-            });
-        }
-        Some(slab)
-    }
-
-    #[inline(always)]
     fn follow_fork() {
         let now = fork::generation();
-        // Relaxed: changes only while the process has one thread that knows us.
+        // Relaxed: as in `allocate`.
         if GENERATION.load(Ordering::Relaxed) != now {
             start_generation(now);
         }
@@ -459,17 +638,17 @@ mod recycling {
         static STARTING: AtomicU32 = AtomicU32::new(0);
         // AcqRel: the winner's resets come before any later use; a loser goes on below.
         if STARTING.swap(now, Ordering::AcqRel) != now {
-            // Relaxed: only this thread starts generation `now`.
-            if GENERATION.load(Ordering::Relaxed) != 0 {
-                for shard in &ARENA {
-                    // SAFETY: a forked child; threads that held or awaited the lock do not
-                    // exist here, and threads of the child spin below until this is done.
-                    unsafe { shard.classes.reset([Class::EMPTY; CLASSES]) };
-                    for stack in &shard.remote {
-                        // Relaxed: published by the store to GENERATION.
-                        stack.store(ptr::null_mut(), Ordering::Relaxed);
-                    }
+            for shard in &ARENA {
+                shard.classes.with_mut(|classes| {
+                    // SAFETY: first use, or a forked child: threads that held the shard do
+                    // not exist here, and threads of the child wait below.
+                    unsafe { *classes = [Class::EMPTY; CLASSES] };
+                });
+                for stack in &shard.remote {
+                    // Relaxed, both: published by the store to GENERATION.
+                    stack.store(ptr::null_mut(), Ordering::Relaxed);
                 }
+                shard.busy.store(0, Ordering::Relaxed);
             }
             // Release: pairs with the Acquire below.
             GENERATION.store(now, Ordering::Release);
@@ -481,7 +660,6 @@ mod recycling {
     }
 
     /// Whether the environment asks for checks; read once.
-    #[inline(always)]
     fn checks() -> bool {
         cfg!(miri) || crate::checks::wanted()
     }
@@ -489,7 +667,8 @@ mod recycling {
     /// With checks on: freed blocks stay readable for a while, so that a second release
     /// finds the mark the first one left.
     mod quarantine {
-        use super::{Lock, NonNull, plain};
+        use super::{NonNull, plain};
+        use crate::sync::Lock;
 
         const LENGTH: usize = 1024;
 
@@ -511,17 +690,6 @@ mod recycling {
                 // SAFETY: it was released once, and the ring had the only reference.
                 unsafe { plain::release(oldest, class) };
             }
-        }
-    }
-
-    /// `u32::is_multiple_of` is newer than our oldest compiler.
-    trait IsMultipleOf {
-        fn is_multiple_of_compat(self, of: u32) -> bool;
-    }
-
-    impl IsMultipleOf for u32 {
-        fn is_multiple_of_compat(self, of: u32) -> bool {
-            self % of == 0
         }
     }
 

@@ -91,12 +91,13 @@ pub(crate) enum Payload {
 const NO_BACK: Word = ptr::null_mut();
 const NO_FRONT: [Word; 2] = [NO_BACK; 2];
 
+// From 4 on there is something to free: see `Snapshot::is_plain`.
 const EMPTY: u32 = 1;
 const INLINE: u32 = 2;
-const HEAP: u32 = 3;
-const VALUE: u32 = 4;
-const BUFFER: u32 = 5;
-const ALIAS: u32 = 6;
+const HEAP: u32 = 4;
+const VALUE: u32 = 5;
+const BUFFER: u32 = 6;
+const ALIAS: u32 = 7;
 
 /// Longest result that needs no memory of its own.
 pub(crate) const INLINE_RESULT: usize = 16;
@@ -152,7 +153,7 @@ pub(crate) enum Work<'a> {
 impl TaskCell {
     /// A cell with `refs` references, PENDING. None when there is no memory; `work` is
     /// dropped then, but for a closure's argument, which stays the caller's.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn allocate(work: Work<'_>, refs: u32) -> Option<NonNull<TaskCell>> {
         match work {
             Work::Bytes(function, data) => TaskCell::with_bytes(function, data, refs),
@@ -185,20 +186,38 @@ impl TaskCell {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn with_bytes(function: TaskFn, data: &[u8], refs: u32) -> Option<NonNull<TaskCell>> {
+        // The sizes of nothing, numbers and pointers, without a call.
+        let mut word = [0u8; INLINE_DATA];
+        match data.len() {
+            0 => {}
+            4 => word[..4].copy_from_slice(&data[..4]),
+            8 => word.copy_from_slice(&data[..8]),
+            _ => return TaskCell::with_odd_bytes(function, data, refs),
+        }
+        TaskCell::with_word(function, data.len(), word, refs)
+    }
+
+    #[inline(always)]
+    fn with_word(
+        function: TaskFn,
+        length: usize,
+        word: [u8; INLINE_DATA],
+        refs: u32,
+    ) -> Option<NonNull<TaskCell>> {
+        let front = [function as Word, number(length)];
+        let back = number(usize::from_ne_bytes(word));
+        TaskCell::place(Kind::Bytes, 0, 0, front, back, refs)
+    }
+
+    #[inline(never)]
+    fn with_odd_bytes(function: TaskFn, data: &[u8], refs: u32) -> Option<NonNull<TaskCell>> {
         let front = [function as Word, number(data.len())];
         if data.len() <= INLINE_DATA {
             let mut word = [0u8; INLINE_DATA];
             word[..data.len()].copy_from_slice(data);
-            return TaskCell::place(
-                Kind::Bytes,
-                0,
-                0,
-                front,
-                number(usize::from_ne_bytes(word)),
-                refs,
-            );
+            return TaskCell::with_word(function, data.len(), word, refs);
         }
         let Some(class) = arena::class_for_tail(data.len()) else {
             let copy = arena::allocate_bytes(data.len())?;
@@ -780,7 +799,7 @@ impl Clone for TaskRef {
 }
 
 impl Drop for TaskRef {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         // SAFETY: this object's reference is given up here, once.
         unsafe { release(self.0) };
@@ -791,7 +810,7 @@ impl Drop for TaskRef {
 ///
 /// # Safety
 /// The caller owns one reference and does not use it afterwards.
-#[inline]
+#[inline(always)]
 pub(crate) unsafe fn release(cell: NonNull<TaskCell>) {
     // SAFETY: by the contract the cell is alive.
     if unsafe { cell.as_ref() }.state.release() {
@@ -802,7 +821,24 @@ pub(crate) unsafe fn release(cell: NonNull<TaskCell>) {
 
 /// # Safety
 /// No reference to the cell is left.
+#[inline(always)]
 pub(super) unsafe fn destroy(cell: NonNull<TaskCell>) {
+    // SAFETY: by the contract this thread is alone with it.
+    let this = unsafe { cell.as_ref() };
+    let seen = this.snapshot();
+    if !seen.is_plain() {
+        // SAFETY: by the contract.
+        return unsafe { destroy_slowly(cell) };
+    }
+    this.state.bury();
+    // SAFETY: the class it was allocated from; nobody refers to it.
+    unsafe { arena::release(cell.cast(), seen.class() as usize) };
+}
+
+/// # Safety
+/// As `destroy`.
+#[inline(never)]
+unsafe fn destroy_slowly(cell: NonNull<TaskCell>) {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
     let seen = this.snapshot();

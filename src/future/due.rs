@@ -15,7 +15,7 @@ use super::cell::{FreeFn, TaskCell, TaskRef};
 use super::hook::{Action, DoneFn, Hook};
 use super::run;
 use super::state::{ARGS, DRAINING, HOOKS};
-use crate::local;
+use crate::local::{self, Local};
 use crate::quiet;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::unwind::contain;
@@ -109,7 +109,13 @@ fn untagged(entry: *mut ()) -> *mut () {
 /// Whether a call is due in this thread and nothing of the list is running.
 #[inline(always)]
 pub(crate) fn pending() -> bool {
-    local::with(|local| !local.due_head.get().is_null() && !local.in_callback.get())
+    local::with(pending_in)
+}
+
+/// The same for a thread's block that is at hand.
+#[inline(always)]
+pub(crate) fn pending_in(local: &Local) -> bool {
+    !local.due_head.get().is_null() && !local.in_callback.get()
 }
 
 /// Whether a call is due, also below one that is running: before this thread blocks.

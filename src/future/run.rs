@@ -36,7 +36,7 @@ pub(crate) enum Ended {
 /// Runs a task that `State::start` gave to the caller, who hands over the runner's
 /// reference. Not contained. `at_end` is asked once, when the function has returned and
 /// before anybody can see it: how long the task was queued and ran, in ticks.
-#[inline]
+#[inline(always)]
 pub(crate) fn run_started(cell: TaskRef, at_end: impl FnOnce(&TaskRef) -> (u64, u64)) -> Ended {
     // SAFETY: F2: started by the caller, so the arguments are ours.
     let call = match contain(|| unsafe { Call::prepare(&cell) }) {
@@ -142,7 +142,7 @@ unsafe fn task_fn(word: Word) -> TaskFn {
 impl Call {
     /// # Safety
     /// The caller has started the task and not yet called it (F2).
-    #[inline]
+    #[inline(always)]
     unsafe fn prepare(cell: &TaskCell) -> Call {
         // SAFETY: by the contract, here and below: the arguments are ours, each kind has
         // stored what is read back.
@@ -173,7 +173,7 @@ impl Call {
     }
 
     /// Calls the user. Arguments go when the function has returned, or has not.
-    #[inline]
+    #[inline(always)]
     fn make(self, cell: &TaskRef) -> i32 {
         let promise = cell.as_ptr().as_ptr().cast_const();
         // SAFETY, for all calls: the user's function with the arguments it was submitted
@@ -242,7 +242,7 @@ fn pass_through(cell: &TaskRef, input: &TaskRef) {
 ///
 /// # Safety
 /// The caller hands over the runner's reference.
-#[inline]
+#[inline(always)]
 unsafe fn complete(cell: NonNull<TaskCell>, code: i32) -> Ended {
     // SAFETY: by the contract the reference is given up here or in the callee.
     unsafe {
@@ -269,7 +269,7 @@ unsafe fn borrow(cell: NonNull<TaskCell>) -> ManuallyDrop<TaskRef> {
 
 /// # Safety
 /// As `complete`.
-#[inline]
+#[inline(always)]
 unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
     // SAFETY: by the contract the cell is alive; its reference is dropped by
     // `State::finish` (`last` says it was the last), or by `release` here.

@@ -117,14 +117,17 @@ impl PayloadBits {
 pub(crate) struct Snapshot(u64);
 
 impl Snapshot {
+    #[inline(always)]
     pub(crate) fn low(self) -> u32 {
         self.0 as u32
     }
 
+    #[inline(always)]
     pub(crate) fn has(self, flags: u32) -> bool {
         self.low() & flags != 0
     }
 
+    #[inline(always)]
     pub(crate) fn refs(self) -> u32 {
         (self.0 >> 32) as u32
     }
@@ -143,6 +146,7 @@ impl Snapshot {
         self.low() & 0b10 != 0
     }
 
+    #[inline(always)]
     pub(crate) fn is_pending(self) -> bool {
         self.low() & LIFE == 0
     }
@@ -168,10 +172,21 @@ impl Snapshot {
         (self.low() >> (PAYLOAD_AT + 3)) as usize + 1
     }
 
+    /// At the end of its life: nothing but the block itself is to be freed. (Payloads and
+    /// kinds from 4 on have something beside it.)
+    #[inline(always)]
+    pub(crate) fn is_plain(self) -> bool {
+        const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
+        const HIGH_KIND: u32 = 0b1100 << KIND_AT;
+        self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
+    }
+
+    #[inline(always)]
     fn with(self, set: u32, clear: u32) -> Snapshot {
         Snapshot(self.0 & !u64::from(clear) | u64::from(set))
     }
 
+    #[inline(always)]
     fn settled_as(self, outcome: Outcome) -> Snapshot {
         self.with(outcome.life() as u32 | (outcome as u32) << OUTCOME_AT, LIFE | OUTCOME)
     }
@@ -295,7 +310,7 @@ impl State {
     }
 
     /// Drops one reference; true: it was the last, and the caller is alone with the cell.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(crate) fn release(&self) -> bool {
         // Acquire: pairs with the Release of the other references' drops. A sole owner
@@ -329,7 +344,7 @@ impl State {
 
     /// PENDING → RUNNING: the caller now runs the task and consumes its arguments.
     /// False: it was settled before.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub(crate) fn start(&self, late: bool) -> bool {
         let flags = Life::Running as u32 | IN_TASK | if late { LATE } else { 0 };
@@ -339,7 +354,7 @@ impl State {
     }
 
     /// The function returned and the outcome is "as recorded", or success.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finish(&self) -> Finish {
         let mut watched = false;
         // AcqRel: Release publishes the result to `wait` and the getters; Acquire takes

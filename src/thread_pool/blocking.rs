@@ -10,6 +10,7 @@ use crate::future::owner::{Owner, OwnerRef};
 use crate::future::run;
 use crate::future::wait::{WorkerHead, WorkerVtable};
 use crate::local;
+use crate::platform::clock;
 use crate::platform::thread;
 use crate::sync::Ordering;
 use crate::unwind::contain;
@@ -81,9 +82,9 @@ impl Slot {
     fn put_back(&self, task: TaskRef) {
         let entry = task.into_raw();
         self.mine().newest.set(entry.as_ptr());
-        if self.mine().queues.push_nested(entry) {
+        if self.mine().queues.push(entry) {
             crate::sync::fence(Ordering::SeqCst); // as in Pool::push
-            self.pool().look_for_a_worker();
+            self.pool().look_for_a_worker(usize::MAX);
         } else {
             // Not reached: the place it came from is free, and only this thread pushes.
             crate::unwind::die("a worker's queue was full right after a task was taken from it");
@@ -139,7 +140,7 @@ impl Slot {
         }
         pool.sleep.block();
         if pool.has_work() {
-            pool.look_for_a_worker();
+            pool.look_for_a_worker(usize::MAX);
         }
     }
 
@@ -270,7 +271,7 @@ impl Drop for Seat {
             pool.tally.left.add(1);
             pool.sleep.leave(false);
             if pool.has_work() {
-                pool.look_for_a_worker();
+                pool.look_for_a_worker(usize::MAX);
             } else {
                 pool.end_if_done();
                 crate::quiet::signal();
@@ -295,7 +296,7 @@ pub(super) unsafe fn run_in_seat(owner: NonNull<Owner>, task: TaskRef) {
             if timed.is_some() {
                 pool.charge_result(task);
             }
-            begun.durations()
+            begun.durations(clock::ticks())
         })
     };
     // SAFETY: the caller still holds its own reference.

@@ -10,17 +10,20 @@
 
 use super::queue::Entry;
 use crate::platform::memory;
-use crate::sync::{AtomicUsize, Lock, Ordering, Padded};
+use crate::sync::{AtomicUsize, Lock, Ordering};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// Which lane; a higher one goes first.
+/// Which lane; its number is its place in the tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
-    Low = 0,
-    Normal = 1,
-    High = 2,
+    Normal = 0,
+    High = 1,
+    Low = 2,
 }
+
+/// The order in which they are served.
+pub(super) const LANES: [Lane; 3] = [Lane::High, Lane::Normal, Lane::Low];
 
 impl Lane {
     pub(super) fn of_priority(priority: i8) -> Lane {
@@ -39,43 +42,55 @@ pub(super) enum Refused {
     NoMemory,
 }
 
+/// All of it that a submit touches lies on the same two lines.
+#[repr(C, align(128))]
 pub(super) struct Inbox {
-    lanes: Padded<Lock<Lanes>>,
-    /// Lengths of the lanes, for looks that need not be precise.
-    hints: Padded<[AtomicUsize; 3]>,
+    /// How many tasks each lane holds. Changed under the lock, read also without it.
+    lengths: [AtomicUsize; 3],
+    lanes: Lock<Lanes>,
 }
 
+/// By the numbers of `Lane`.
+#[repr(C)]
 struct Lanes {
     lanes: [Fifo; 3],
     closed: bool,
-    /// Tasks ever accepted here.
-    accepted: u64,
+    /// Tasks ever taken out.
+    taken: u64,
 }
 
 impl Inbox {
     pub(super) fn new() -> Inbox {
         let lanes = [Fifo::new(), Fifo::new(), Fifo::new()];
         Inbox {
-            lanes: Padded(Lock::new(Lanes { lanes, closed: false, accepted: 0 })),
-            hints: Padded([AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)]),
+            lengths: [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)],
+            lanes: Lock::new(Lanes { lanes, closed: false, taken: 0 }),
         }
     }
 
-    /// Accepts one task. Its reference stays the caller's if it is refused.
-    #[inline]
-    pub(super) fn push(&self, lane: Lane, task: Entry) -> Result<(), Refused> {
+    /// Under the lock; the new length.
+    #[inline(always)]
+    fn add_length(&self, lane: Lane, more: isize) -> usize {
+        let length = &self.lengths[lane as usize];
+        // Relaxed: ordered by the lock, or a hint.
+        let sum = length.load(Ordering::Relaxed).wrapping_add_signed(more);
+        length.store(sum, Ordering::Relaxed);
+        sum
+    }
+
+    /// Accepts one task; how many the lane holds with it. The task's reference stays the
+    /// caller's if it is refused.
+    #[inline(always)]
+    pub(super) fn push(&self, lane: Lane, task: Entry) -> Result<usize, Refused> {
         let mut inside = self.lanes.lock();
-        if inside.closed {
-            return Err(Refused::Closed);
-        }
         let fifo = &mut inside.lanes[lane as usize];
-        if !fifo.push(task) {
-            return Err(Refused::NoMemory);
+        // A closed inbox has no place left anywhere: the check is on the slow way.
+        if fifo.has_place() {
+            fifo.push(task);
+        } else {
+            inside.extend_and_push(lane, task)?;
         }
-        // Relaxed: a hint.
-        self.hints[lane as usize].store(fifo.length, Ordering::Relaxed);
-        inside.accepted += 1;
-        Ok(())
+        Ok(self.add_length(lane, 1))
     }
 
     /// Accepts all of them or none.
@@ -84,24 +99,25 @@ impl Inbox {
         if inside.closed {
             return Err(Refused::Closed);
         }
-        let fifo = &mut inside.lanes[lane as usize];
-        if !fifo.reserve(tasks.len()) {
+        if !inside.lanes[lane as usize].reserve(tasks.len()) {
             return Err(Refused::NoMemory);
         }
         for &task in tasks {
-            fifo.push(task); // reserved above
+            if inside.lanes[lane as usize].has_place() {
+                inside.lanes[lane as usize].push(task);
+            } else {
+                inside.extend_and_push(lane, task)?; // reserved above
+            }
         }
-        // Relaxed: a hint.
-        self.hints[lane as usize].store(fifo.length, Ordering::Relaxed);
-        inside.accepted += tasks.len() as u64;
+        self.add_length(lane, tasks.len() as isize);
         Ok(())
     }
 
     /// The length of a lane a moment ago.
     #[inline(always)]
     pub(super) fn hint(&self, lane: Lane) -> usize {
-        // Relaxed: a hint.
-        self.hints[lane as usize].load(Ordering::Relaxed)
+        // Relaxed: a hint, or under the lock.
+        self.lengths[lane as usize].load(Ordering::Relaxed)
     }
 
     /// Takes the oldest tasks of a lane: as many as `batch` holds, but no more than the
@@ -114,12 +130,13 @@ impl Inbox {
     ) -> usize {
         let mut inside = self.lanes.lock();
         let fifo = &mut inside.lanes[lane as usize];
-        let share = (fifo.length / (2 * sharers.max(1))).max(1);
-        let wanted = batch.len().min(share);
-        let taken = fifo.pop_into(&mut batch[..wanted]);
-        // Relaxed: a hint.
-        self.hints[lane as usize].store(fifo.length, Ordering::Relaxed);
-        taken
+        let length = self.hint(lane);
+        let share = (length / sharers.max(1)).max(1);
+        let wanted = batch.len().min(share).min(length);
+        fifo.pop_into(&mut batch[..wanted]);
+        inside.taken += wanted as u64;
+        self.add_length(lane, -(wanted as isize));
+        wanted
     }
 
     pub(super) fn pop_one(&self, lane: Lane) -> Option<Entry> {
@@ -131,23 +148,31 @@ impl Inbox {
     /// Whether all lanes were empty at one moment after the call began; see "precisely" in
     /// `sleep.md`.
     pub(super) fn is_empty(&self) -> bool {
-        self.lanes.lock().lanes.iter().all(|fifo| fifo.length == 0)
+        let _inside = self.lanes.lock();
+        LANES.into_iter().all(|lane| self.hint(lane) == 0)
     }
 
     /// Accepts nothing from now on. True: it did until now.
     pub(super) fn close(&self) -> bool {
-        !std::mem::replace(&mut self.lanes.lock().closed, true)
+        let mut inside = self.lanes.lock();
+        for fifo in &mut inside.lanes {
+            fifo.give_up_places();
+        }
+        !std::mem::replace(&mut inside.closed, true)
     }
 
+    /// Tasks ever accepted.
     pub(super) fn accepted(&self) -> u64 {
-        self.lanes.lock().accepted
+        let inside = self.lanes.lock();
+        let waiting: usize = LANES.into_iter().map(|lane| self.hint(lane)).sum();
+        inside.taken + waiting as u64
     }
 
     /// Shows the oldest task of each lane, and how many there are.
     pub(super) fn with_oldest(&self, mut look: impl FnMut(Entry)) {
         let inside = self.lanes.lock();
-        for fifo in &inside.lanes {
-            if let Some(task) = fifo.oldest() {
+        for lane in LANES {
+            if let Some(task) = inside.lanes[lane as usize].iter(self.hint(lane)).next() {
                 look(task);
             }
         }
@@ -156,8 +181,26 @@ impl Inbox {
     /// Shows up to `most` waiting tasks, higher lanes first, the oldest of each first.
     pub(super) fn for_each(&self, most: usize, mut look: impl FnMut(Entry)) {
         let inside = self.lanes.lock();
-        let waiting = inside.lanes.iter().rev().flat_map(Fifo::iter);
+        let waiting =
+            LANES.iter().flat_map(|&lane| inside.lanes[lane as usize].iter(self.hint(lane)));
         waiting.take(most).for_each(&mut look);
+    }
+}
+
+impl Lanes {
+    /// A push for which the lane has no place at hand.
+    #[cold]
+    #[inline(never)]
+    fn extend_and_push(&mut self, lane: Lane, task: Entry) -> Result<(), Refused> {
+        if self.closed {
+            return Err(Refused::Closed);
+        }
+        let fifo = &mut self.lanes[lane as usize];
+        if !fifo.extend() {
+            return Err(Refused::NoMemory);
+        }
+        fifo.push(task);
+        Ok(())
     }
 }
 
@@ -172,14 +215,15 @@ struct Chunk {
 }
 
 /// A first-in first-out list of pointers in chunks; all memory is fallible.
+#[repr(C)]
 struct Fifo {
-    first: *mut Chunk,
-    last: *mut Chunk,
+    /// Next place to fill, in `last`, and the end of its places.
+    tail: *mut MaybeUninit<Entry>,
+    end: *mut MaybeUninit<Entry>,
     /// Next place to take from, in `first`.
     head: usize,
-    /// Next place to fill, in `last`.
-    tail: usize,
-    length: usize,
+    first: *mut Chunk,
+    last: *mut Chunk,
     spare: *mut Chunk,
     spares: usize,
 }
@@ -188,29 +232,46 @@ struct Fifo {
 unsafe impl Send for Fifo {}
 
 impl Fifo {
-    const fn new() -> Fifo {
+    fn new() -> Fifo {
         Fifo {
+            tail: ptr::null_mut(),
+            end: ptr::null_mut(),
+            head: 0,
             first: ptr::null_mut(),
             last: ptr::null_mut(),
-            head: 0,
-            tail: CHUNK,
-            length: 0,
             spare: ptr::null_mut(),
             spares: 0,
         }
     }
 
-    /// False when there is no memory.
-    #[inline]
-    fn push(&mut self, task: Entry) -> bool {
-        if self.tail == CHUNK && !self.extend() {
-            return false;
+    #[inline(always)]
+    fn has_place(&self) -> bool {
+        self.tail != self.end
+    }
+
+    /// Pushes into a place that there is.
+    #[inline(always)]
+    fn push(&mut self, task: Entry) {
+        debug_assert!(self.has_place());
+        // SAFETY: `tail` is a free place of the last chunk.
+        unsafe {
+            (*self.tail).write(task);
+            self.tail = self.tail.add(1);
         }
-        // SAFETY: `last` is a chunk of ours with a free place at `tail`.
-        unsafe { (&mut (*self.last).tasks)[self.tail].write(task) };
-        self.tail += 1;
-        self.length += 1;
-        true
+    }
+
+    /// Has no place any more, though its last chunk may.
+    fn give_up_places(&mut self) {
+        self.end = self.tail;
+    }
+
+    /// Filled places of the last chunk.
+    fn filled(&self) -> usize {
+        if self.last.is_null() {
+            return 0;
+        }
+        // SAFETY: `tail` points into the last chunk's places, or behind them.
+        unsafe { self.tail.offset_from((&raw const (*self.last).tasks).cast()) as usize }
     }
 
     #[cold]
@@ -224,7 +285,11 @@ impl Fifo {
             unsafe { (*self.last).next = chunk };
         }
         self.last = chunk;
-        self.tail = 0;
+        // SAFETY: the places of a chunk of ours.
+        unsafe {
+            self.tail = (&raw mut (*chunk).tasks).cast();
+            self.end = self.tail.add(CHUNK);
+        }
         true
     }
 
@@ -241,7 +306,8 @@ impl Fifo {
 
     /// Has room for `count` more without allocating.
     fn reserve(&mut self, count: usize) -> bool {
-        let here = CHUNK - self.tail;
+        // SAFETY: both point into the same chunk, or are NULL.
+        let here = unsafe { self.end.offset_from(self.tail) } as usize;
         let chunks = count.saturating_sub(here).div_ceil(CHUNK);
         while self.spares < chunks {
             let Some(chunk) = allocate() else { return false };
@@ -257,22 +323,21 @@ impl Fifo {
         self.spares += 1;
     }
 
-    fn pop_into(&mut self, batch: &mut [MaybeUninit<Entry>]) -> usize {
+    /// Fills `batch` with the oldest tasks; there are as many.
+    fn pop_into(&mut self, batch: &mut [MaybeUninit<Entry>]) {
         let mut taken = 0;
-        while taken < batch.len() && self.length > 0 {
-            let end = if self.first == self.last { self.tail } else { CHUNK };
+        while taken < batch.len() {
+            let end = if self.first == self.last { self.filled() } else { CHUNK };
             let count = (end - self.head).min(batch.len() - taken);
             // SAFETY: the places from head to end of the first chunk are filled.
             let tasks = unsafe { &(&(*self.first).tasks)[self.head..self.head + count] };
             batch[taken..taken + count].copy_from_slice(tasks);
             taken += count;
             self.head += count;
-            self.length -= count;
             if self.head == end {
                 self.drop_first();
             }
         }
-        taken
     }
 
     /// The first chunk is empty.
@@ -283,7 +348,8 @@ impl Fifo {
         self.head = 0;
         if self.first.is_null() {
             self.last = ptr::null_mut();
-            self.tail = CHUNK;
+            self.tail = ptr::null_mut();
+            self.end = ptr::null_mut();
         }
         if self.spares < SPARES {
             self.keep_spare(chunk);
@@ -293,13 +359,10 @@ impl Fifo {
         }
     }
 
-    fn oldest(&self) -> Option<Entry> {
-        self.iter().next()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = Entry> + '_ {
+    /// The first `length` tasks, of as many or more.
+    fn iter(&self, length: usize) -> impl Iterator<Item = Entry> + '_ {
         let (mut chunk, mut place) = (self.first, self.head);
-        (0..self.length).map(move |_| {
+        (0..length).map(move |_| {
             if place == CHUNK {
                 // SAFETY: `length` says that the list goes on.
                 chunk = unsafe { (*chunk).next };
@@ -330,8 +393,7 @@ unsafe fn free(chunk: *mut Chunk) {
 
 impl Drop for Fifo {
     fn drop(&mut self) {
-        // The pool has taken every task out before it ends.
-        debug_assert_eq!(self.length, 0);
+        // The pool has taken every task out before it ends: chunks are all there is.
         for mut chunk in [self.first, self.spare] {
             while !chunk.is_null() {
                 // SAFETY: chunks of ours, each once.
@@ -371,14 +433,16 @@ mod tests {
                 if pushes % 2 == 0 {
                     prop_assert_eq!(inbox.push_all(Lane::Normal, &tasks), Ok(()));
                 } else {
-                    tasks.iter().for_each(|&task| inbox.push(Lane::Normal, task).expect("memory"));
+                    tasks.iter().for_each(|&task| {
+                        inbox.push(Lane::Normal, task).expect("memory");
+                    });
                 }
                 model.extend(next..next + pushes);
                 next += pushes;
                 for _ in 0..pops {
                     let mut batch = [MaybeUninit::uninit(); BATCH_FOR_TEST];
                     let taken = inbox.pop(Lane::Normal, 2, &mut batch);
-                    prop_assert_eq!(taken, (model.len() / 4).clamp(model.len().min(1), BATCH_FOR_TEST));
+                    prop_assert_eq!(taken, (model.len() / 2).clamp(model.len().min(1), BATCH_FOR_TEST));
                     for task in &batch[..taken] {
                         // SAFETY: pop filled `taken` places.
                         prop_assert_eq!(Some(number(unsafe { task.assume_init() })), model.pop_front());

@@ -22,7 +22,7 @@
 //! |---|---|
 //! | `config` | what is a pool made with? |
 //! | `pool` | what is it made of, and how does a task come in? |
-//! | `inbox`, `queue` | where do tasks wait? |
+//! | `inbox`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
 //! | `worker` | how does a worker find, run and end? |
 //! | `sleep` | who sleeps, and who is woken? (`sleep.md` has the proof) |
@@ -62,6 +62,7 @@
 //! # Shutdown
 //! The numbered steps stand in `shutdown`.
 
+mod batch;
 #[cfg(not(loom))]
 mod blocking;
 #[cfg(not(loom))]

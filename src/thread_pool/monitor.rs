@@ -19,7 +19,7 @@
 //!
 //! Callbacks of futures that expire run in this thread.
 
-use super::inbox::Lane;
+use super::inbox::LANES;
 use super::pool::{Phase, Pool};
 use super::sleep::Notified;
 use super::worker::{self, Slot};
@@ -247,7 +247,7 @@ impl Looks {
         let census = pool.sleep.census();
         let target = pool.sleep.limits().target;
         let starved = self.is_starved(pool, now);
-        let wanted = if census.awake() < target {
+        let wanted = if census.awake() < target && pool.somebody_waits_long() {
             (target - census.awake()).max(dormant)
         } else {
             u32::from(starved)
@@ -290,10 +290,17 @@ impl Looks {
 }
 
 impl Pool {
+    /// Whether some task has waited for longer than short tasks need.
+    fn somebody_waits_long(&self) -> bool {
+        let now = clock::ticks();
+        self.oldest_queued()
+            .is_some_and(|stamp| clock::ticks_to_ns(now.saturating_sub(stamp)) >= JUDGED_NS)
+    }
+
     /// Whether work waits, by hints: cheap, and asked again soon.
     fn seems_to_have_work(&self) -> bool {
-        [Lane::High, Lane::Normal, Lane::Low].into_iter().any(|lane| self.inbox.hint(lane) > 0)
-            || self.slots().any(|slot| slot.theirs().len() > 0)
+        LANES.into_iter().any(|lane| self.inbox.hint(lane) > 0)
+            || self.slots().any(|slot| slot.waiting() > 0)
     }
 
     /// Finds out whether a worker is blocked inside its task, and counts it so. True: it

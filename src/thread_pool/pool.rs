@@ -2,7 +2,7 @@
 
 use super::bound::{Bound, Load, NoRoom};
 use super::config::{Config, EXTRA_WORKERS, FullPolicy};
-use super::inbox::{Inbox, Lane, Refused};
+use super::inbox::{Inbox, LANES, Lane, Refused};
 use super::monitor::Monitor;
 use super::queue::Entry;
 use super::registry;
@@ -51,6 +51,8 @@ pub(crate) struct Pool {
     pub(super) config: Config,
     /// Few at a time, though the machine has more: one worker, in order.
     pub(super) serial: bool,
+    /// More workers than processors, or than short tasks are given, are possible.
+    may_grow: bool,
     pub(super) sleep: Sleep,
     pub(super) inbox: Inbox,
     /// One place for each worker number; filled when the number is first used.
@@ -123,6 +125,7 @@ impl Pool {
     pub(crate) fn new(config: Config) -> Result<OwnerRef> {
         config.check()?;
         fork::watch();
+        clock::prepare();
         let limits = Limits { target: config.target(), most: config.workers, extra: EXTRA_WORKERS };
         let threads = (limits.most + limits.extra) as usize;
         let no_memory = || Error::no_memory("the tables of a thread pool", threads * 160);
@@ -136,6 +139,7 @@ impl Pool {
             this: NonNull::dangling(),
             handles: AtomicUsize::new(1),
             serial: config.workers == 1,
+            may_grow: config.workers > 1,
             bound: Bound::new(config.queue_limit, config.queue_bytes),
             config,
             sleep,
@@ -248,8 +252,28 @@ impl Pool {
     // ---- submitting ----
 
     /// Accepts one task. A closure's argument is the caller's again on an error.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn submit(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Submitted> {
+        if spec.is_some() || self.bound.is_some() {
+            return self.submit_with_care(work, bytes, spec, handle);
+        }
+        self.check_fork()?;
+        let task = self.make_plain(work, bytes, handle)?;
+        match self.push(Lane::Normal, task, false) {
+            Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
+            Err(refused) => Err(self.refuse(task, handle, refused)),
+        }
+    }
+
+    /// As `submit`, with options or a bound.
+    #[inline(never)]
+    fn submit_with_care(
         &self,
         work: Work<'_>,
         bytes: u64,
@@ -270,33 +294,38 @@ impl Pool {
                 return Err(error);
             }
         };
-        // SAFETY: `make` counted one reference for the handle, if one is wanted.
-        let handle = handle.then(|| unsafe { TaskRef::from_raw(task) });
-        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
         if run_here {
             // SAFETY: the runner's reference.
-            return Ok(Submitted::RunHere(unsafe { TaskRef::from_raw(task) }, handle));
+            let runner = unsafe { TaskRef::from_raw(task) };
+            if let Some(extra) = runner.extra_in(runner.snapshot()) {
+                // Relaxed: nobody else knows the task. It takes no room in the queue.
+                extra.charged.store(0, Ordering::Relaxed);
+            }
+            return Ok(Submitted::RunHere(runner, handle_of(task, handle)));
         }
+        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
         match self.push(lane, task, false) {
-            Ok(()) => Ok(Submitted::Queued(handle)),
+            Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
             Err(refused) => {
-                // SAFETY: the queue's reference, which it did not take.
-                self.take_back(unsafe { TaskRef::from_raw(task) }, handle);
+                let error = self.refuse(task, handle, refused);
                 self.give_room(1, bytes);
-                Err(self.refusal(refused))
+                Err(error)
             }
         }
     }
 
+    /// Undoes the making of a task that was not accepted; says why.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, task: Entry, handle: bool, refused: Unaccepted) -> Error {
+        // SAFETY: the queue's reference, which it did not take.
+        self.take_back(unsafe { TaskRef::from_raw(task) }, handle_of(task, handle));
+        self.refusal(refused)
+    }
+
     /// A cell of this pool, with a reference for the queue and one for a handle.
-    #[inline]
-    fn make(
-        &self,
-        work: Work<'_>,
-        bytes: u64,
-        spec: Option<&Shared<Spec>>,
-        handle: bool,
-    ) -> Result<Entry> {
+    #[inline(always)]
+    fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
         let refs = if handle { 2 } else { 1 };
         let Some(task) = TaskCell::allocate(work, refs) else {
             return Err(Error::no_memory("a task", arena::block_size(0) + bytes as usize));
@@ -305,10 +334,24 @@ impl Pool {
         let cell = unsafe { task.as_ref() };
         cell.set_owner(self.as_owner());
         cell.stamp_accepted(clock::ticks());
+        Ok(task)
+    }
+
+    /// As `make_plain`, with what goes beside the cell.
+    fn make(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Entry> {
+        let task = self.make_plain(work, bytes, handle)?;
         let counts_bytes = self.bound.as_ref().is_some_and(Bound::counts_bytes);
         if spec.is_some() || counts_bytes {
+            // SAFETY: fresh.
+            let cell = unsafe { task.as_ref() };
             if let Err(error) = self.add_extra(cell, bytes, spec, counts_bytes) {
-                cell.discard(refs);
+                cell.discard(if handle { 2 } else { 1 });
                 return Err(error);
             }
         }
@@ -344,7 +387,7 @@ impl Pool {
 
     /// Puts a task into the right queue and has somebody look. The reference stays the
     /// caller's on an error.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(
         &self,
         lane: Lane,
@@ -360,13 +403,13 @@ impl Pool {
                     // The fence of the sleep protocol: the push comes before the look at
                     // the word, in one order with the look of a worker that goes to sleep.
                     fence(Ordering::SeqCst);
-                    self.look_for_a_worker();
+                    self.look_for_a_worker(usize::MAX);
                     return Ok(());
                 }
             }
         }
-        self.inbox.push(lane, task).map_err(Unaccepted::Refused)?;
-        if self.look_for_a_worker() == Notified::Stranded && self.withdraw(task) {
+        let waiting = self.inbox.push(lane, task).map_err(Unaccepted::Refused)?;
+        if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(task) {
             return Err(Unaccepted::NoThread);
         }
         Ok(())
@@ -384,11 +427,11 @@ impl Pool {
         ptr::addr_eq(slot.pool_ptr(), self).then_some(slot)
     }
 
-    /// Step "notify" of the sleep protocol.
-    #[inline]
-    pub(super) fn look_for_a_worker(&self) -> Notified {
-        let notified = self.sleep.notify(|searching| worker::create(self, searching));
-        if notified == Notified::Watch {
+    /// Step "notify" of the sleep protocol, with the number of tasks that wait, about.
+    #[inline(always)]
+    pub(super) fn look_for_a_worker(&self, backlog: usize) -> Notified {
+        let notified = self.sleep.notify(backlog, |searching| worker::create(self, searching));
+        if notified == Notified::Watch && self.may_grow {
             self.monitor.watch(self);
         }
         notified
@@ -529,7 +572,7 @@ impl Pool {
             self.discard_all(places, handles);
             return Err(self.refusal(Unaccepted::Refused(refused)));
         }
-        if self.look_for_a_worker() == Notified::Stranded && self.withdraw_all(tasks) {
+        if self.look_for_a_worker(tasks.len()) == Notified::Stranded && self.withdraw_all(tasks) {
             self.discard_all(places, handles);
             return Err(self.refusal(Unaccepted::NoThread));
         }
@@ -703,8 +746,17 @@ impl Pool {
     }
 
     /// Whether a task is queued anywhere; "precisely" in the sense of `sleep.md`.
+    #[inline(never)]
     pub(super) fn has_work(&self) -> bool {
-        !self.inbox.is_empty() || self.slots().any(|slot| !slot.theirs().is_empty())
+        !self.inbox.is_empty() || self.slots().any(|slot| !slot.is_empty())
+    }
+
+    /// How many tasks wait, about; nested ones count for as many as it takes to have each
+    /// looked after.
+    pub(super) fn backlog(&self) -> usize {
+        let inbox: usize = LANES.into_iter().map(|lane| self.inbox.hint(lane)).sum();
+        let workers: usize = self.slots().map(|slot| slot.backlog()).sum();
+        inbox + workers
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -734,6 +786,13 @@ impl Pool {
             self.tally.outcome(outcome).add(1);
         }
     }
+}
+
+/// The handle of a task that was made with one.
+#[inline(always)]
+fn handle_of(task: Entry, handle: bool) -> Option<TaskRef> {
+    // SAFETY: `make_plain` counted a reference for it.
+    handle.then(|| unsafe { TaskRef::from_raw(task) })
 }
 
 /// Why a task was not accepted.

@@ -1,14 +1,11 @@
-//! A worker's own queues. The only file that names crossbeam-deque.
+//! The tasks that a worker's own tasks submit. The only file that names crossbeam-deque.
 //!
-//! Each worker has two deques:
-//! - `nested`, for tasks that its own tasks submit: newest first for the worker, oldest
-//!   first for thieves, so that recursion goes in depth and its memory stays small. In a pool
-//!   of one worker the worker takes the oldest, too: people use such a pool as an order.
-//! - `batch`, for tasks taken from the inbox: oldest first for everyone. It holds at most
-//!   `BATCH`, so it never grows.
+//! Newest first for the worker, oldest first for thieves, so that recursion goes in depth and
+//! its memory stays small. In a pool of one worker the worker takes the oldest, too:
+//! people use such a pool as an order.
 //!
-//! Under the model checker, which cannot look into crossbeam, both are a locked vector with
-//! the same interface.
+//! Under the model checker, which cannot look into crossbeam, the deque is a locked vector
+//! with the same interface.
 
 use crate::future::cell::TaskCell;
 use std::ptr::NonNull;
@@ -16,123 +13,157 @@ use std::ptr::NonNull;
 /// A queued task: a pointer that owns one reference.
 pub(super) type Entry = NonNull<TaskCell>;
 
-/// Most tasks a worker takes from the inbox at once.
-pub(super) const BATCH: usize = 32;
+/// Beyond this many the deque overflows into the inbox: crossbeam grows by allocating, and
+/// ends the process when it cannot.
+const LIMIT: usize = 1024;
 
-/// Beyond this many the nested deque overflows into the inbox: crossbeam grows by
-/// allocating, and ends the process when it cannot.
-const NESTED_LIMIT: usize = 1024;
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Sendable(Entry);
+// SAFETY: an entry owns a reference to a cell, which any thread may use.
+unsafe impl Send for Sendable {}
 
 #[cfg(not(loom))]
-pub(super) use deques::{Own, Theirs};
+use crossbeam_deque::{Steal, Stealer, Worker};
 
-#[cfg(not(loom))]
-mod deques {
-    use super::{BATCH, Entry, NESTED_LIMIT};
-    use crossbeam_deque::{Steal, Stealer, Worker};
+#[cfg(loom)]
+use stand_in::{Steal, Stealer, Worker};
 
-    #[derive(Clone, Copy)]
-    #[repr(transparent)]
-    struct Sendable(Entry);
-    // SAFETY: an entry owns a reference to a cell, which any thread may use.
-    unsafe impl Send for Sendable {}
+/// The owner's end.
+pub(super) struct Own {
+    deque: Worker<Sendable>,
+    /// Set in a pool of one worker: the owner takes the oldest.
+    oldest_first: Option<Stealer<Sendable>>,
+}
 
-    /// The owner's ends.
-    pub(in super::super) struct Own {
-        nested: Worker<Sendable>,
-        batch: Worker<Sendable>,
-        /// Set in a pool of one worker: the owner takes the oldest nested task.
-        oldest_first: Option<Stealer<Sendable>>,
+/// The thieves' end.
+pub(super) struct Theirs(Stealer<Sendable>);
+
+impl Own {
+    pub(super) fn new(in_order: bool) -> (Own, Theirs) {
+        let deque = Worker::new_lifo();
+        let oldest_first = in_order.then(|| deque.stealer());
+        let theirs = Theirs(deque.stealer());
+        (Own { deque, oldest_first }, theirs)
     }
 
-    /// The thieves' ends.
-    pub(in super::super) struct Theirs {
-        nested: Stealer<Sendable>,
-        batch: Stealer<Sendable>,
+    /// False: full; the task goes to the inbox.
+    #[inline(always)]
+    pub(super) fn push(&self, task: Entry) -> bool {
+        if self.deque.len() >= LIMIT {
+            return false;
+        }
+        self.deque.push(Sendable(task));
+        true
     }
 
-    impl Own {
-        pub(in super::super) fn new(in_order: bool) -> (Own, Theirs) {
-            let (nested, batch) = (Worker::new_lifo(), Worker::new_fifo());
-            let theirs = Theirs { nested: nested.stealer(), batch: batch.stealer() };
-            let oldest_first = in_order.then(|| nested.stealer());
-            (Own { nested, batch, oldest_first }, theirs)
-        }
+    /// The task whose turn it is.
+    #[inline(always)]
+    pub(super) fn pop(&self) -> Option<Entry> {
+        // The owner's look at the length is cheap; the rest is not.
+        if self.deque.is_empty() { None } else { self.pop_some() }
+    }
 
-        /// False: full; the task goes to the inbox.
-        #[inline]
-        pub(in super::super) fn push_nested(&self, task: Entry) -> bool {
-            if self.nested.len() >= NESTED_LIMIT {
-                return false;
-            }
-            self.nested.push(Sendable(task));
-            true
-        }
-
-        /// The nested task whose turn it is.
-        #[inline]
-        pub(in super::super) fn pop_nested(&self) -> Option<Entry> {
-            match &self.oldest_first {
-                None => self.pop_newest(),
-                Some(front) => steal_one(front),
-            }
-        }
-
-        /// The nested task pushed last.
-        #[inline]
-        pub(in super::super) fn pop_newest(&self) -> Option<Entry> {
-            self.nested.pop().map(|entry| entry.0)
-        }
-
-        #[inline]
-        pub(in super::super) fn push_batch(&self, task: Entry) {
-            debug_assert!(self.batch.len() < BATCH);
-            self.batch.push(Sendable(task));
-        }
-
-        #[inline]
-        pub(in super::super) fn pop_batch(&self) -> Option<Entry> {
-            self.batch.pop().map(|entry| entry.0)
+    #[inline(never)]
+    fn pop_some(&self) -> Option<Entry> {
+        match &self.oldest_first {
+            None => self.pop_newest(),
+            Some(front) => steal_one(front),
         }
     }
 
-    impl Theirs {
-        /// Whether there was nothing at one moment after the call began; see "precisely"
-        /// in `sleep.md` (the fence is inside).
-        pub(in super::super) fn is_empty(&self) -> bool {
-            self.batch.is_empty() && self.nested.is_empty()
+    /// The task pushed last.
+    pub(super) fn pop_newest(&self) -> Option<Entry> {
+        self.deque.pop().map(|entry| entry.0)
+    }
+}
+
+impl Theirs {
+    /// How many there are, about.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there was nothing at one moment after the call began; see "precisely" in
+    /// `sleep.md` (the fence is inside).
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Takes the oldest task.
+    pub(super) fn steal(&self) -> Option<Entry> {
+        steal_one(&self.0)
+    }
+}
+
+fn steal_one(from: &Stealer<Sendable>) -> Option<Entry> {
+    loop {
+        match from.steal() {
+            Steal::Success(entry) => return Some(entry.0),
+            Steal::Empty => return None,
+            Steal::Retry => {}
+        }
+    }
+}
+
+#[cfg(loom)]
+mod stand_in {
+    use crate::sync::{Lock, Ordering, fence};
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    pub(super) enum Steal<T> {
+        Success(T),
+        Empty,
+        #[allow(dead_code)] // crossbeam's has it
+        Retry,
+    }
+
+    pub(super) struct Worker<T>(Arc<Lock<VecDeque<T>>>);
+    pub(super) struct Stealer<T>(Arc<Lock<VecDeque<T>>>);
+
+    impl<T> Worker<T> {
+        pub(super) fn new_lifo() -> Worker<T> {
+            Worker(Arc::new(Lock::new(VecDeque::new())))
         }
 
-        /// Takes something for a thief whose `batch` is empty: half a batch, the oldest of
-        /// it as the answer, or the oldest nested task.
-        pub(in super::super) fn steal_into(&self, thief: &Own) -> Option<Entry> {
-            loop {
-                match self.batch.steal_batch_with_limit_and_pop(&thief.batch, BATCH) {
-                    Steal::Success(entry) => return Some(entry.0),
-                    Steal::Empty => break,
-                    Steal::Retry => {}
-                }
-            }
-            steal_one(&self.nested)
+        pub(super) fn stealer(&self) -> Stealer<T> {
+            Stealer(Arc::clone(&self.0))
         }
 
-        /// Takes one task, for somebody without queues.
-        pub(in super::super) fn steal(&self) -> Option<Entry> {
-            steal_one(&self.batch).or_else(|| steal_one(&self.nested))
+        pub(super) fn len(&self) -> usize {
+            self.0.lock().len()
         }
 
-        /// How many there are, roughly.
-        pub(in super::super) fn len(&self) -> usize {
-            self.batch.len() + self.nested.len()
+        pub(super) fn is_empty(&self) -> bool {
+            self.0.lock().is_empty()
+        }
+
+        pub(super) fn push(&self, task: T) {
+            self.0.lock().push_back(task);
+        }
+
+        pub(super) fn pop(&self) -> Option<T> {
+            self.0.lock().pop_back()
         }
     }
 
-    fn steal_one(from: &Stealer<Sendable>) -> Option<Entry> {
-        loop {
-            match from.steal() {
-                Steal::Success(entry) => return Some(entry.0),
-                Steal::Empty => return None,
-                Steal::Retry => {}
+    impl<T> Stealer<T> {
+        pub(super) fn len(&self) -> usize {
+            self.0.lock().len()
+        }
+
+        /// As crossbeam's: a fence, then the look.
+        pub(super) fn is_empty(&self) -> bool {
+            fence(Ordering::SeqCst);
+            self.0.lock().is_empty()
+        }
+
+        pub(super) fn steal(&self) -> Steal<T> {
+            match self.0.lock().pop_front() {
+                Some(task) => Steal::Success(task),
+                None => Steal::Empty,
             }
         }
     }

@@ -17,6 +17,7 @@
 //! 7. *Free*: when the last reference goes: handles together, each thread, each detached
 //!    task, each hook that would have submitted here.
 
+use super::inbox::LANES;
 use super::pool::{Phase, Pool};
 use super::sleep::Notified;
 use super::worker;
@@ -99,17 +100,20 @@ impl Pool {
 
     /// Step 2: takes every task out of every queue and settles it.
     pub(super) fn settle_queued(&self) {
-        use super::inbox::Lane;
-        loop {
-            let lanes = [Lane::High, Lane::Normal, Lane::Low];
-            let entry = lanes.into_iter().find_map(|lane| self.inbox.pop_one(lane));
-            let entry = entry.or_else(|| self.slots().find_map(|slot| slot.theirs().steal()));
-            let Some(entry) = entry else { return };
+        let settle = |entry| {
             // SAFETY: the queue's reference, now ours.
             let task = unsafe { TaskRef::from_raw(entry) };
             if let Some(verdict) = self.verdict_for_queued() {
                 task.settle_if(&task, |seen| seen.is_pending(), verdict);
             }
+        };
+        for lane in LANES {
+            while let Some(entry) = self.inbox.pop_one(lane) {
+                settle(entry);
+            }
+        }
+        for slot in self.slots() {
+            slot.steal_all(settle);
         }
     }
 
@@ -160,7 +164,7 @@ impl Pool {
     fn find_threads_for_the_rest(&self) {
         let census = self.sleep.census();
         if census.live() == 0 && self.phase() == Phase::Closing && self.has_work() {
-            if self.look_for_a_worker() == Notified::Stranded {
+            if self.look_for_a_worker(usize::MAX) == Notified::Stranded {
                 let errno = self.roster.lock().errno;
                 let line = crate::error::Line::of(format_args!(
                     "no worker thread could be created for the rest of the work: {errno}"

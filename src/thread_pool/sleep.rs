@@ -1,7 +1,7 @@
 #![doc = include_str!("sleep.md")]
 
 use crate::platform::clock::Instant;
-use crate::sync::{AtomicU64, Futex32, Lock, Ordering, Padded};
+use crate::sync::{AtomicBool, AtomicU64, Futex32, Lock, Ordering, Padded};
 use std::fmt;
 
 /// How many workers may do what; see the module's head.
@@ -81,11 +81,23 @@ impl fmt::Debug for Census {
 pub(super) enum Notified {
     /// Somebody will look.
     Enough,
-    /// All that may be awake are; more could be, if the monitor finds them blocked.
+    /// All that may be awake are. If the pool can grow, the monitor should look whether they
+    /// are blocked.
     Watch,
     /// The pool has no thread and none could be made.
     Stranded,
 }
+
+/// Whether a worker may linger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Linger {
+    No,
+    WithoutDuty,
+    WithDuty,
+}
+
+/// So many short tasks may wait for each worker that is awake before another is woken.
+const SHORT_BACKLOG: usize = 64;
 
 /// What made a parked worker go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +123,8 @@ const TO_LOOK: u32 = 2;
 pub(super) struct Sleep {
     word: Padded<AtomicU64>,
     limits: Limits,
+    /// The workers have lately run nothing but short tasks; see "Short tasks".
+    short: AtomicBool,
     /// Numbers of the parked workers; never reallocated.
     idle: Lock<Vec<u16>>,
     /// A word to sleep on for each worker number.
@@ -127,7 +141,8 @@ impl Sleep {
         parkers.try_reserve_exact(capacity).ok()?;
         parkers.extend((0..capacity).map(|_| Padded(Futex32::new(PARKED))));
         let word = Padded(AtomicU64::new(0));
-        Some(Sleep { word, limits, idle: Lock::new(idle), parkers })
+        let short = AtomicBool::new(false);
+        Some(Sleep { word, limits, short, idle: Lock::new(idle), parkers })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -149,24 +164,46 @@ impl Sleep {
         now.idle() > 0 || now.live() < self.limit(now)
     }
 
-    /// Called after a task was published. `create` makes a thread that is counted as awake
-    /// already, with the duty of SEARCHING or without, and says whether it could.
-    #[inline]
-    pub(super) fn notify(&self, create: impl FnMut(bool) -> bool) -> Notified {
+    /// How many workers may be awake for `backlog` tasks that wait.
+    #[inline(always)]
+    fn allowed(&self, backlog: usize) -> u32 {
+        // Relaxed: a hint; either answer is right, see "Short tasks".
+        if !self.short.load(Ordering::Relaxed) || backlog >= SHORT_BACKLOG * 32 {
+            return self.limits.target;
+        }
+        (1 + (backlog / SHORT_BACKLOG) as u32).min(self.limits.target)
+    }
+
+    pub(super) fn is_short(&self) -> bool {
+        // Relaxed: as in `allowed`.
+        self.short.load(Ordering::Relaxed)
+    }
+
+    /// A worker says whether its tasks are short; stored only when it changes.
+    pub(super) fn set_short(&self, short: bool) {
+        // Relaxed: as in `allowed`.
+        if self.short.load(Ordering::Relaxed) != short {
+            self.short.store(short, Ordering::Relaxed);
+        }
+    }
+
+    /// Called after a task was published, with the number of tasks that wait, about.
+    /// `create` makes a thread that is counted as awake already, with the duty of SEARCHING
+    /// or without, and says whether it could.
+    #[inline(always)]
+    pub(super) fn notify(&self, backlog: usize, create: impl FnMut(bool) -> bool) -> Notified {
         let now = self.census();
-        if now.0 & (SEARCHING | FIRST) == SEARCHING {
-            return Notified::Enough;
+        let allowed = self.allowed(backlog);
+        if now.awake() >= allowed && !now.first() {
+            return Notified::Watch;
         }
-        if now.awake() >= self.limits.target && !now.first() {
-            return if self.could_grow(now) { Notified::Watch } else { Notified::Enough };
-        }
-        self.notify_slow(create, false)
+        self.notify_slow(create, Some(allowed))
     }
 
     /// As `notify`, but whatever number is awake: the monitor has found them blocked, or all
     /// workers are to be started.
     pub(super) fn add_worker(&self, create: impl FnMut(bool) -> bool) -> Notified {
-        self.notify_slow(create, true)
+        self.notify_slow(create, None)
     }
 
     /// Makes one more thread up to the maximum, idle ones or not.
@@ -191,21 +228,27 @@ impl Sleep {
         Notified::Stranded
     }
 
+    /// `allowed`: how many may be awake; None: as many as there can be.
     #[cold]
-    fn notify_slow(&self, mut create: impl FnMut(bool) -> bool, beyond_target: bool) -> Notified {
+    #[inline(never)]
+    fn notify_slow(&self, mut create: impl FnMut(bool) -> bool, allowed: Option<u32>) -> Notified {
         let mut may_create = true;
+        let now = self.census();
+        if allowed.is_some() && now.0 & (SEARCHING | FIRST) == SEARCHING {
+            return Notified::Enough;
+        }
         loop {
             let mut idle = self.idle.lock();
             let now = self.census();
-            if !beyond_target {
+            if let Some(allowed) = allowed {
                 if now.searching() {
                     return Notified::Enough;
                 }
-                if now.awake() >= self.limits.target {
-                    return if self.could_grow(now) { Notified::Watch } else { Notified::Enough };
+                if now.awake() >= allowed {
+                    return Notified::Watch;
                 }
             }
-            let duty = if beyond_target { 0 } else { SEARCHING };
+            let duty = if allowed.is_some() { SEARCHING } else { 0 };
             if let Some(&number) = idle.last() {
                 if self.exchange(now, now.0 - IDLE + AWAKE | duty) {
                     idle.pop();
@@ -259,11 +302,18 @@ impl Sleep {
 
     // ---- a worker's own moves ----
 
-    /// Takes the duty to search, if nobody has it and `spare` says that a processor is left
-    /// for the awake ones.
-    pub(super) fn try_search(&self, spare: impl Fn(Census) -> bool) -> bool {
+    /// Whether a worker without work may look around for a moment, and with which duty: one
+    /// processor is left for whoever submits, and only one worker does it. Where submitters
+    /// would wake nobody else anyway, it needs no SEARCHING, and the word stays as it is.
+    pub(super) fn may_linger(&self) -> Linger {
         let now = self.census();
-        !now.searching() && spare(now) && self.exchange(now, now.0 | SEARCHING)
+        if now.searching() || now.awake() >= self.limits.target.max(2) {
+            return Linger::No;
+        }
+        if now.awake() >= self.allowed(0) {
+            return Linger::WithoutDuty;
+        }
+        if self.exchange(now, now.0 | SEARCHING) { Linger::WithDuty } else { Linger::No }
     }
 
     /// The searcher has found work. Afterwards it looks precisely, and notifies.

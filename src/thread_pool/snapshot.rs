@@ -117,7 +117,7 @@ impl Pool {
             if since != 0 {
                 write!(out, ",\"task_ns\":{}", age_ns(since))?;
             }
-            write!(out, ",\"queued\":{}}}", slot.theirs().len())?;
+            write!(out, ",\"queued\":{}}}", slot.waiting())?;
             comma = ",";
         }
         out.write_str("]")

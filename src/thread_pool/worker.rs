@@ -10,26 +10,28 @@
 //! W2. A slot has at most one thread: a number is taken from `Roster::vacant` before the
 //!     thread is made and put back as its last act but for dropping its references.
 
+use super::batch::{BATCH, Batch};
 use super::config::Config;
-use super::inbox::Lane;
+use super::inbox::{LANES, Lane};
 use super::pool::{Phase, Pool};
-use super::queue::{BATCH, Entry, Own, Theirs};
-use super::sleep::Unparked;
+use super::queue::{Entry, Own, Theirs};
+use super::sleep::{Linger, Unparked};
 use crate::error::Lossy;
 use crate::future::cell::{TaskCell, TaskRef, Work};
 use crate::future::due;
 use crate::future::owner::OwnerRef;
 use crate::future::run::{self, Ended};
-use crate::future::state::Outcome;
+use crate::future::state::{EXTRA, Outcome};
 use crate::future::wait::WorkerHead;
-use crate::local;
+use crate::local::{self, Local};
 use crate::log::{self, Level};
 use crate::platform::clock::{self, Instant};
 use crate::platform::thread::{self, Thread};
 use crate::platform::{Errno, memory};
 use crate::quiet;
 use crate::sync::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell, spin_loop,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell, fence,
+    spin_loop,
 };
 use crate::trace::stats::Tally;
 use crate::unwind::contain;
@@ -50,6 +52,7 @@ pub(crate) struct Slot {
     number: u16,
     mine: UnsafeCell<Mine>,
     theirs: Theirs,
+    batch: Padded<Batch>,
     public: Padded<Public>,
 }
 
@@ -62,12 +65,20 @@ unsafe impl Sync for Slot {}
 /// library, and so to the slot, while it runs.
 pub(super) struct Mine {
     pub(super) queues: Own,
+    /// The thread's own block: finding it anew costs more than looking into it.
+    local: Cell<*const Local>,
     random: Cell<u32>,
-    turns: Cell<u32>,
+    /// Tasks until the next look out of turn, and how many such looks there were.
+    fuel: Cell<u32>,
+    rounds: Cell<u32>,
+    /// A task took long since the last such look.
+    ran_long: Cell<bool>,
     /// The worker has the duty of SEARCHING.
     searching: Cell<bool>,
     /// It has run something since it last slept.
     worked: Cell<bool>,
+    /// When the last task ended, in ticks, if the next one follows it at once; else 0.
+    just_ended: Cell<u64>,
     /// Lingers in a row that found nothing, and lingers to skip.
     failed_lingers: Cell<u32>,
     skip_lingers: Cell<u32>,
@@ -135,24 +146,40 @@ pub(super) struct Begun {
 
 impl Begun {
     pub(super) fn now(task: &TaskCell) -> Begun {
-        let at = clock::ticks();
+        Begun::at(task, clock::ticks())
+    }
+
+    #[inline(always)]
+    fn at(task: &TaskCell, at: u64) -> Begun {
         Begun { at, queued: at.saturating_sub(task.accepted_at()) }
     }
 
-    pub(super) fn durations(self) -> (u64, u64) {
-        (self.queued, clock::ticks().saturating_sub(self.at))
+    #[inline(always)]
+    pub(super) fn durations(self, end: u64) -> (u64, u64) {
+        (self.queued, end.saturating_sub(self.at))
     }
 }
+
+/// Spins between two looks at the inbox: a few hundred nanoseconds.
+const LOOK_EVERY: u32 = 16;
+
+/// A task that takes less than about this many nanoseconds is short: less than waking a
+/// worker would take.
+const SHORT_NS: u64 = 8_000;
 
 impl Slot {
     fn new(pool: &Pool, number: u16) -> Slot {
         let (queues, theirs) = Own::new(pool.serial);
         let mine = Mine {
             queues,
+            local: Cell::new(ptr::null()),
             random: Cell::new(u32::from(number).wrapping_mul(0x9E37_79B9) | 1),
-            turns: Cell::new(0),
+            fuel: Cell::new(FAIRNESS),
+            rounds: Cell::new(0),
+            ran_long: Cell::new(true),
             searching: Cell::new(false),
             worked: Cell::new(false),
+            just_ended: Cell::new(0),
             failed_lingers: Cell::new(0),
             skip_lingers: Cell::new(0),
             newest: Cell::new(ptr::null()),
@@ -185,6 +212,7 @@ impl Slot {
             number,
             mine: UnsafeCell::new(mine),
             theirs,
+            batch: Padded(Batch::new()),
             public: Padded(public),
         }
     }
@@ -202,8 +230,38 @@ impl Slot {
         self.number
     }
 
-    pub(super) fn theirs(&self) -> &Theirs {
-        &self.theirs
+    /// How many tasks wait with this worker, about.
+    pub(super) fn waiting(&self) -> usize {
+        self.batch.len() + self.theirs.len()
+    }
+
+    /// The same for a decision on waking: a nested task may be the root of many.
+    pub(super) fn backlog(&self) -> usize {
+        self.batch.len() + self.theirs.len() * 4096
+    }
+
+    /// Whether nothing waited with this worker at one moment after the call began; see
+    /// "precisely" in `sleep.md`. (The fence is in the look at the deque.)
+    pub(super) fn is_empty(&self) -> bool {
+        self.theirs.is_empty() && self.batch.len() == 0
+    }
+
+    /// Takes one task, for somebody without queues; the rest of a stolen batch goes to `more`.
+    pub(super) fn steal_all(&self, mut take: impl FnMut(Entry)) {
+        let mut loot = [MaybeUninit::uninit(); BATCH];
+        loop {
+            let count = self.batch.steal(&mut loot);
+            for task in &loot[..count] {
+                // SAFETY: `steal` filled this many.
+                take(unsafe { task.assume_init() });
+            }
+            if count == 0 {
+                break;
+            }
+        }
+        while let Some(task) = self.theirs.steal() {
+            take(task);
+        }
     }
 
     pub(super) fn public(&self) -> &Public {
@@ -224,7 +282,7 @@ impl Slot {
 
     /// When the oldest task in the slot's queues was accepted, roughly.
     pub(super) fn oldest_queued(&self) -> Option<u64> {
-        if self.theirs.is_empty() {
+        if self.waiting() == 0 {
             return None;
         }
         // Relaxed: figures.
@@ -239,7 +297,7 @@ impl Slot {
     #[inline]
     pub(super) fn push_nested(&self, task: Entry) -> bool {
         let mine = self.mine();
-        if !mine.queues.push_nested(task) {
+        if !mine.queues.push(task) {
             return false;
         }
         mine.newest.set(task.as_ptr());
@@ -257,6 +315,7 @@ impl Slot {
     // ---- finding work ----
 
     /// The next task to run, after sleeping if need be.
+    #[inline(always)]
     fn next(&self) -> Next {
         loop {
             if self.pool().serial && !self.take_turn() {
@@ -291,50 +350,59 @@ impl Slot {
     }
 
     /// A queued task, from wherever the worker should look next.
-    #[inline]
+    #[inline(always)]
     fn find(&self) -> Option<Entry> {
         let (mine, inbox) = (self.mine(), &self.pool().inbox);
-        if inbox.hint(Lane::High) > 0 {
-            if let Some(entry) = inbox.pop_one(Lane::High) {
+        let fuel = mine.fuel.get().wrapping_sub(1);
+        mine.fuel.set(fuel);
+        if fuel == 0 || inbox.hint(Lane::High) > 0 {
+            if let Some(entry) = self.find_out_of_turn() {
                 return Some(entry);
             }
         }
-        let turn = mine.turns.get().wrapping_add(1);
-        mine.turns.set(turn);
-        if turn % FAIRNESS == 0 {
-            if let Some(entry) = self.find_fairly(turn) {
-                return Some(entry);
-            }
-        }
-        if let Some(entry) = mine.queues.pop_nested() {
+        if let Some(entry) = mine.queues.pop() {
             mine.newest.set(ptr::null());
             return Some(entry);
         }
-        mine.queues.pop_batch().or_else(|| self.find_elsewhere())
+        self.batch.pop().or_else(|| self.find_elsewhere())
     }
 
-    /// Now and then outside work goes before the worker's own, and low before both.
+    /// High priority goes first; and now and then outside work goes before the worker's own,
+    /// and low priority before both, so that none waits for ever.
     #[cold]
-    fn find_fairly(&self, turn: u32) -> Option<Entry> {
-        let inbox = &self.pool().inbox;
-        if turn % (4 * FAIRNESS) == 0 && inbox.hint(Lane::Low) > 0 {
+    #[inline(never)]
+    fn find_out_of_turn(&self) -> Option<Entry> {
+        let (mine, inbox) = (self.mine(), &self.pool().inbox);
+        if let Some(entry) = inbox.pop_one(Lane::High) {
+            return Some(entry);
+        }
+        if mine.fuel.get() != 0 {
+            return None;
+        }
+        mine.fuel.set(FAIRNESS);
+        if !mine.ran_long.replace(false) {
+            self.pool().sleep.set_short(true);
+        }
+        let round = mine.rounds.get().wrapping_add(1);
+        mine.rounds.set(round);
+        if round % 4 == 0 && inbox.hint(Lane::Low) > 0 {
             if let Some(entry) = inbox.pop_one(Lane::Low) {
                 return Some(entry);
             }
         }
-        let batch = self.mine().queues.pop_batch();
-        batch.or_else(
-            || if inbox.hint(Lane::Normal) > 0 { inbox.pop_one(Lane::Normal) } else { None },
-        )
+        let waiting = inbox.hint(Lane::Normal) > 0;
+        self.batch.pop().or_else(|| if waiting { inbox.pop_one(Lane::Normal) } else { None })
     }
 
     /// The worker's own queues are empty.
+    #[inline(never)]
     fn find_elsewhere(&self) -> Option<Entry> {
         // Relaxed: figures.
         self.public.nested_since.store(0, Ordering::Relaxed);
         self.public.batch_since.store(0, Ordering::Relaxed);
         let inbox = &self.pool().inbox;
         if inbox.hint(Lane::Normal) > 0 {
+            self.let_some_gather();
             if let Some(entry) = self.take_batch() {
                 return Some(entry);
             }
@@ -345,26 +413,55 @@ impl Slot {
         if inbox.hint(Lane::Low) > 0 { inbox.pop_one(Lane::Low) } else { None }
     }
 
-    /// Moves a share of the inbox into the worker's own queue; the oldest is the answer.
+    /// Each look at the inbox takes its cache lines away from whoever submits. Where short
+    /// tasks come one after the other it pays to look rarely and take several: as long as
+    /// more come in, up to a batch.
+    fn let_some_gather(&self) {
+        let pool = self.pool();
+        if pool.config.linger_ns == 0 || !pool.sleep.is_short() {
+            return;
+        }
+        let mut seen = pool.inbox.hint(Lane::Normal);
+        for _ in 0..4 {
+            if seen >= BATCH {
+                return;
+            }
+            pause(LOOK_EVERY);
+            let now = pool.inbox.hint(Lane::Normal);
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    /// Moves a share of the inbox into the worker's own batch; the oldest is the answer.
     fn take_batch(&self) -> Option<Entry> {
         let pool = self.pool();
         let mut batch = [MaybeUninit::uninit(); BATCH];
-        let sharers = pool.sleep.limits().target as usize;
+        let sharers = pool.sleep.census().awake() as usize;
         let taken = pool.inbox.pop(Lane::Normal, sharers, &mut batch);
         // SAFETY: `pop` filled this many.
-        let batch = unsafe { &*(ptr::from_ref(&batch[..taken]) as *const [Entry]) };
-        let (&first, rest) = batch.split_first()?;
-        batch.iter().for_each(prefetch);
+        self.keep_rest(unsafe { &*(ptr::from_ref(&batch[..taken]) as *const [Entry]) })
+    }
+
+    /// Keeps all tasks but the first, which is the answer, in the worker's own batch.
+    fn keep_rest(&self, tasks: &[Entry]) -> Option<Entry> {
+        let (&first, rest) = tasks.split_first()?;
         if let Some(second) = rest.first() {
-            // SAFETY: the entry is ours until it is pushed. Relaxed: a figure.
+            tasks.iter().for_each(prefetch);
+            // SAFETY: the entry is ours until it is published. Relaxed: a figure.
             let stamp = unsafe { second.as_ref() }.accepted_at();
             self.public.batch_since.store(stamp, Ordering::Relaxed);
+            self.batch.fill(rest);
+            // Between the two queues they were nowhere to be seen: published anew.
+            fence(Ordering::SeqCst);
+            self.pool().look_for_a_worker(rest.len());
         }
-        rest.iter().for_each(|&task| self.mine().queues.push_batch(task));
         Some(first)
     }
 
-    /// Takes work from another worker's queues, beginning with a random one.
+    /// Takes work from another worker, beginning with a random one.
     fn steal(&self) -> Option<Entry> {
         let pool = self.pool();
         // Acquire: pairs with the Release in `create`.
@@ -375,15 +472,25 @@ impl Slot {
             // SAFETY: a slot stays until the pool is destroyed.
             let victim = unsafe { pool.slots[place].load(Ordering::Acquire).as_ref() };
             let Some(victim) = victim.filter(|victim| !ptr::eq(*victim, self)) else { continue };
-            if victim.theirs.len() == 0 {
-                continue;
-            }
-            if let Some(entry) = victim.theirs.steal_into(&self.mine().queues) {
+            if let Some(entry) = self.steal_from(victim) {
                 self.public.tally.stolen.add_own(1);
                 return Some(entry);
             }
         }
         None
+    }
+
+    fn steal_from(&self, victim: &Slot) -> Option<Entry> {
+        if victim.batch.len() > 0 {
+            let mut loot = [MaybeUninit::uninit(); BATCH];
+            let count = victim.batch.steal(&mut loot);
+            // SAFETY: `steal` filled this many.
+            let loot = unsafe { &*(ptr::from_ref(&loot[..count]) as *const [Entry]) };
+            if let Some(entry) = self.keep_rest(loot) {
+                return Some(entry);
+            }
+        }
+        if victim.theirs.len() > 0 { victim.theirs.steal() } else { None }
     }
 
     /// Marsaglia, "Xorshift RNGs" (2003), the 32-bit generator 13, 17, 5.
@@ -397,30 +504,41 @@ impl Slot {
     }
 
     /// Step FOUND of the sleep protocol.
-    #[inline]
+    #[inline(always)]
     fn stop_searching(&self) {
-        if self.mine().searching.replace(false) {
-            let pool = self.pool();
-            pool.sleep.found();
-            if pool.has_work() {
-                pool.look_for_a_worker();
-            }
+        if self.mine().searching.get() {
+            self.found();
+        }
+    }
+
+    #[cold]
+    fn found(&self) {
+        self.mine().searching.set(false);
+        let pool = self.pool();
+        pool.sleep.found();
+        if pool.has_work() {
+            pool.look_for_a_worker(pool.backlog());
         }
     }
 
     // ---- starting ----
 
     /// Starts a queued task, unless it is settled already or must not start.
-    #[inline]
+    #[inline(always)]
     fn begin(&self, entry: Entry) -> Option<(TaskRef, Begun)> {
         // SAFETY: the queue's reference becomes the runner's.
         let task = self.start_task(unsafe { TaskRef::from_raw(entry) })?;
-        let begun = Begun::now(&task);
+        // Reading the clock is dear: one task's end is the next one's beginning.
+        let at = match self.mine().just_ended.get() {
+            0 => clock::ticks(),
+            end => end,
+        };
+        let begun = Begun::at(&task, at);
         Some((task, begun))
     }
 
     /// As `begin`, for a task with the reference that will be the runner's.
-    #[inline]
+    #[inline(always)]
     pub(super) fn start_task(&self, task: TaskRef) -> Option<TaskRef> {
         let pool = self.pool();
         if pool.must_not_start(&task) {
@@ -438,26 +556,72 @@ impl Slot {
     // ---- running ----
 
     /// Runs a started task and everything that becomes due with it. Not contained.
-    #[inline]
+    #[inline(always)]
     pub(super) fn run(&self, task: TaskRef, begun: Begun) {
-        let timed = self.pool().prepare_timed(&task);
+        if task.snapshot().has(EXTRA) {
+            return self.run_with_care(task, begun);
+        }
+        let ended = {
+            let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
+            let _running = Running::enter(self, &frame, begun.at);
+            run::run_started(task, |_| self.end_of(begun))
+        };
+        self.count(ended);
+        self.call_what_is_due();
+    }
+
+    /// As `run`, for a task with options, or in a pool that counts bytes.
+    #[inline(never)]
+    fn run_with_care(&self, task: TaskRef, begun: Begun) {
+        let pool = self.pool();
+        let timed = pool.prepare_timed(&task);
         let ended = {
             let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
             run::run_started(task, |task| {
-                if timed.is_some() {
-                    self.pool().charge_result(task);
-                }
-                begun.durations()
+                pool.charge_result(task);
+                self.end_of(begun)
             })
         };
-        if let Ended::Settled(outcome) = ended {
-            self.public.tally.outcome(outcome).add_own(1);
-        }
+        self.count(ended);
         if let Some(task) = timed {
-            let _ = contain(|| self.pool().disarm(task, ended));
+            let _ = contain(|| pool.disarm(task, ended));
         }
-        due::run_pending();
+        self.call_what_is_due();
+    }
+
+    /// The function has returned: how long the task was queued and ran.
+    #[inline(always)]
+    fn end_of(&self, begun: Begun) -> (u64, u64) {
+        let mine = self.mine();
+        let end = clock::ticks();
+        mine.just_ended.set(end);
+        let (queued, ran) = begun.durations(end);
+        if ran > clock::about_ticks(SHORT_NS) {
+            mine.ran_long.set(true);
+            self.pool().sleep.set_short(false);
+        }
+        (queued, ran)
+    }
+
+    #[inline(always)]
+    fn count(&self, ended: Ended) {
+        let tally = &self.public.tally;
+        match ended {
+            Ended::Settled(Outcome::Succeeded) => tally.succeeded.add_own(1),
+            Ended::Settled(outcome) => tally.outcome(outcome).add_own(1),
+            Ended::TooLate | Ended::Detached => {}
+        }
+    }
+
+    /// Callbacks and free functions that have become due with the last task.
+    #[inline(always)]
+    fn call_what_is_due(&self) {
+        // SAFETY: this thread's own block, which lasts as long as the thread.
+        if due::pending_in(unsafe { &*self.mine().local.get() }) {
+            due::run_all();
+            self.mine().just_ended.set(0);
+        }
     }
 
     // ---- sleeping ----
@@ -470,6 +634,7 @@ impl Slot {
             return false;
         }
         let mine = self.mine();
+        mine.just_ended.set(0);
         if mine.has_turn.replace(false) {
             pool.turn.give();
         }
@@ -483,7 +648,7 @@ impl Slot {
         self.settle_dormancy();
         pool.sleep.publish_idle(self.number, mine.searching.replace(false));
         if pool.has_work() {
-            pool.look_for_a_worker();
+            pool.look_for_a_worker(usize::MAX);
         } else {
             pool.end_if_done();
             quiet::signal();
@@ -520,27 +685,30 @@ impl Slot {
         if pool.config.linger_ns == 0 || !mine.worked.get() || !self.may_linger() {
             return false;
         }
-        // One processor has to be left for whoever submits.
-        let spare = pool.sleep.limits().target;
-        let has_duty =
-            mine.searching.get() || pool.sleep.try_search(|census| census.awake() < spare.max(2));
-        if !has_duty {
-            return false;
+        if !mine.searching.get() {
+            match pool.sleep.may_linger() {
+                Linger::No => return false,
+                Linger::WithoutDuty => {}
+                Linger::WithDuty => mine.searching.set(true),
+            }
         }
-        mine.searching.set(true);
         let end = clock::ticks().wrapping_add(clock::ns_to_ticks(pool.config.linger_ns));
         let mut looks = 0u32;
         loop {
             looks = looks.wrapping_add(1);
-            if self.sees_work(looks % 8 == 0) || pool.phase() != Phase::Open {
+            pause(looks.min(LOOK_EVERY));
+            if self.sees_work(looks % 8 == 0) {
                 mine.failed_lingers.set(0);
                 return true;
+            }
+            // A pool that is closing ends when its workers have come to rest.
+            if pool.phase() != Phase::Open {
+                return false;
             }
             if clock::ticks().wrapping_sub(end) as i64 > 0 {
                 mine.failed_lingers.set(mine.failed_lingers.get() + 1);
                 return false;
             }
-            spin_loop();
         }
     }
 
@@ -562,8 +730,8 @@ impl Slot {
     fn sees_work(&self, everywhere: bool) -> bool {
         let pool = self.pool();
         let inbox = &pool.inbox;
-        [Lane::High, Lane::Normal, Lane::Low].into_iter().any(|lane| inbox.hint(lane) > 0)
-            || everywhere && pool.slots().any(|slot| slot.theirs.len() > 0)
+        LANES.into_iter().any(|lane| inbox.hint(lane) > 0)
+            || everywhere && pool.slots().any(|slot| slot.waiting() > 0)
     }
 }
 
@@ -574,7 +742,7 @@ struct Running<'a> {
 }
 
 impl<'a> Running<'a> {
-    #[inline]
+    #[inline(always)]
     fn enter(slot: &'a Slot, frame: &Frame, begin: u64) -> Running<'a> {
         let (mine, public) = (slot.mine(), slot.public());
         mine.frames.set(frame);
@@ -592,7 +760,7 @@ impl<'a> Running<'a> {
 }
 
 impl Drop for Running<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let (mine, public) = (self.slot.mine(), self.slot.public());
         // SAFETY: the innermost frame is the one this guard was made with, still on the
@@ -608,6 +776,12 @@ impl Drop for Running<'_> {
         if self.outer_since == 0 && mine.has_turn.replace(false) {
             self.slot.pool().turn.give();
         }
+    }
+}
+
+fn pause(spins: u32) {
+    for _ in 0..spins {
+        spin_loop();
     }
 }
 
@@ -864,6 +1038,7 @@ impl Life {
         this.public.seen_at.store(clock::ticks(), Ordering::Relaxed);
         this.public.thread.store(thread::id(), Ordering::Relaxed);
         local::with(|local| {
+            mine.local.set(local);
             local.worker.set(slot.as_ptr().cast());
             local.executor.set(pool.as_ptr().as_ptr().cast());
         });
@@ -919,7 +1094,7 @@ fn leave_pool(slot: &Slot, pool: &Pool) {
         pool.sleep.leave(mine.searching.replace(false));
     }
     if pool.has_work() {
-        pool.look_for_a_worker();
+        pool.look_for_a_worker(usize::MAX);
     } else {
         pool.end_if_done();
     }

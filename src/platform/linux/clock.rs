@@ -115,6 +115,31 @@ fn kernel_trusts_counter() -> bool {
     matches!(name[..read].trim_ascii(), b"tsc" | b"kvm-clock" | b"hyperv_clocksource_tsc_page")
 }
 
+/// Ticks in `nanoseconds` by a guess, for thresholds: within a factor of two.
+pub(crate) fn about_ticks(nanoseconds: u64) -> u64 {
+    if !counter_is_trusted() {
+        nanoseconds
+    } else if cfg!(target_arch = "x86_64") {
+        // Counters of the processors in use run at 2 to 4 GHz.
+        nanoseconds.saturating_mul(5) / 2
+    } else {
+        ns_to_ticks(nanoseconds)
+    }
+}
+
+/// Notes where both clocks stand, so that their rate is known when it is first asked for.
+pub(crate) fn prepare() {
+    // Relaxed: a race keeps either pair, and `ns_per_tick` copes with a torn one by
+    // measuring anew.
+    if counter_is_trusted() && BASE_NS.load(Ordering::Relaxed) == 0 {
+        BASE_TICKS.store(counter(), Ordering::Relaxed);
+        BASE_NS.store(Instant::now().0, Ordering::Relaxed);
+    }
+}
+
+static BASE_TICKS: AtomicU64 = AtomicU64::new(0);
+static BASE_NS: AtomicU64 = AtomicU64::new(0);
+
 /// Nanoseconds per tick as the bits of a double, found once.
 static RATE: OnceNonZeroUsize = OnceNonZeroUsize::new();
 
@@ -126,15 +151,24 @@ fn ns_per_tick() -> f64 {
     f64::from_bits(bits.get() as u64)
 }
 
-/// Measures over 200 microseconds, once a process: an error of 30 ns at each end is 0.03 %.
+/// Measures from `prepare` to now, but over no less than 200 microseconds: an error of 30 ns
+/// at each end is then 0.03 %.
 fn measure_rate() -> f64 {
     const SPAN_NS: u64 = 200_000;
-    let (start, first) = (Instant::now(), counter());
+    prepare();
+    // Relaxed: see `prepare`.
+    let mut ticks = BASE_TICKS.load(Ordering::Relaxed);
+    let mut ns = BASE_NS.load(Ordering::Relaxed);
     loop {
-        let (now, last) = (Instant::now(), counter());
-        let elapsed = now.saturating_since(start);
-        if elapsed >= SPAN_NS && last > first {
-            return elapsed as f64 / (last - first) as f64;
+        let (last, now) = (counter(), Instant::now().0);
+        let (span, elapsed) = (last.saturating_sub(ticks), now.saturating_sub(ns));
+        let rate = elapsed as f64 / span.max(1) as f64;
+        if elapsed >= SPAN_NS {
+            // 10 MHz to 10 GHz; anything else is a torn pair.
+            if (0.1..=100.0).contains(&rate) {
+                return rate;
+            }
+            (ticks, ns) = (last, now);
         }
         std::hint::spin_loop();
     }

@@ -64,30 +64,29 @@ pub(crate) unsafe fn drop_box<T>(place: NonNull<T>) {
     drop(value);
 }
 
-/// Maps `size` bytes aligned to `size`, a power of two of at least a page; zeroed.
-/// `touch_now` has the kernel provide the pages in one go.
-pub(crate) fn map_aligned(size: usize, touch_now: bool) -> Option<NonNull<u8>> {
+/// Maps `count` pieces of `size` bytes, one after the other, aligned to `size`, a power of two
+/// of at least a page; zeroed, with the pages provided in one go where the kernel can.
+pub(crate) fn map_aligned(size: usize, count: usize) -> Option<(NonNull<u8>, usize)> {
     if fault::fails(Site::Memory) {
         return None;
     }
-    // Twice the size always contains an aligned piece; what is left over goes back.
-    let raw = map(size * 2)?;
-    let start = raw.as_ptr() as usize;
+    // One piece more always contains aligned ones; what is left over goes back.
+    let wanted = size * count;
+    let raw = map(wanted + size)?;
+    let start = raw.as_ptr().addr();
     let aligned = (start + size - 1) & !(size - 1);
     unmap_range(start, aligned - start);
-    unmap_range(aligned + size, start + size - aligned);
-    let place = NonNull::new(aligned as *mut u8)?;
-    if touch_now {
-        // SAFETY: a range just mapped; failure (an older kernel) only costs page faults.
-        unsafe { libc::madvise(place.as_ptr().cast(), size, libc::MADV_POPULATE_WRITE) };
-    }
-    Some(place)
+    unmap_range(aligned + wanted, start + size - aligned);
+    let place = NonNull::new(raw.as_ptr().with_addr(aligned))?;
+    // SAFETY: a range just mapped; failure (an older kernel) only costs page faults.
+    unsafe { libc::madvise(place.as_ptr().cast(), wanted, libc::MADV_POPULATE_WRITE) };
+    Some((place, count))
 }
 
 /// # Safety
-/// `place` came from `map_aligned` with this `size` and is used no more.
+/// `place` is (a piece of) what `map_aligned` mapped, of this `size`, and is used no more.
 pub(crate) unsafe fn unmap(place: NonNull<u8>, size: usize) {
-    unmap_range(place.as_ptr() as usize, size);
+    unmap_range(place.as_ptr().addr(), size);
 }
 
 fn map(size: usize) -> Option<NonNull<u8>> {
@@ -109,7 +108,7 @@ fn unmap_range(start: usize, size: usize) {
     if size != 0 {
         // SAFETY: private to this file: always (part of) a mapping of `map` that the
         // caller gives up.
-        unsafe { libc::munmap(start as *mut libc::c_void, size) };
+        unsafe { libc::munmap(std::ptr::without_provenance_mut(start), size) };
     }
 }
 

@@ -222,6 +222,10 @@ pub(crate) enum Activity {
 
 /// Processor time the thread `id` of this process has used, in nanoseconds.
 pub(crate) fn cpu_time(id: i32) -> Option<u64> {
+    // Number 0, and what has no number, would name the calling thread.
+    if id <= 0 {
+        return None;
+    }
     // The kernel's encoding of "processor clock of this thread": the complement of the
     // number, and 6 for "per thread, scheduler time".
     let clock = (!id << 3) | 6;
