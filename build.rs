@@ -4,6 +4,8 @@ use std::env;
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    // The tests compile C programs for it.
+    println!("cargo:rustc-env=TARGET_FOR_TESTS={}", env::var("TARGET").unwrap_or_default());
 
     if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
         // While the major version is 0, each minor version is an ABI of its own.

@@ -1,6 +1,6 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
-use crate::error::{Result, fail};
+use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::{TaskRef, Work};
 use crate::future::extra::Spec;
 use crate::future::owner::{Owner, OwnerRef};
@@ -126,6 +126,8 @@ impl<'a> Executor<'a> {
         let written = match self.arm() {
             Arm::Threads(pool) => pool.write_json(out),
         };
-        written.or_else(|_| fail!(System, "the snapshot could not be written"))
+        written.map_err(|_| {
+            Error::new(Kind::System, format_args!("the snapshot could not be written"))
+        })
     }
 }

@@ -95,7 +95,7 @@ unsafe fn borrow_futures<'a>(
     }
 }
 
-fn cells<'a>(list: &'a [*const TaskCell]) -> impl Iterator<Item = &'a TaskCell> + Clone {
+fn cells(list: &[*const TaskCell]) -> impl Iterator<Item = &TaskCell> + Clone {
     // SAFETY: handles of the caller's, checked for NULL, alive during the call.
     list.iter().map(|&future| unsafe { &*future })
 }

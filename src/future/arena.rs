@@ -214,7 +214,7 @@ mod recycling {
         if GENERATION.load(Ordering::Relaxed) != fork::generation() {
             return allocate_unready(class);
         }
-        let shard = local::with(|local| Busy::take(local));
+        let shard = local::with(Busy::take);
         // SAFETY: the shard is ours; `class` is one of the classes.
         unsafe { shard.class(class).take(class, shard.0) }
     }
@@ -248,7 +248,7 @@ mod recycling {
     /// As `release`, and the block is of this process.
     #[inline(always)]
     unsafe fn release_ready(block: NonNull<u8>, class: usize) {
-        let shard = local::with(|local| Busy::take(local));
+        let shard = local::with(Busy::take);
         // SAFETY: the shard is ours, and so is the block.
         unsafe { shard.class(class).give(block.as_ptr().cast(), class, shard.0) };
     }

@@ -107,9 +107,9 @@ impl Batch {
             if count == 0 || now.tail() > BATCH {
                 return 0;
             }
-            for number in 0..count {
+            for (number, place) in loot.iter_mut().enumerate().take(count) {
                 if let Some(task) = self.taken(now.head() + number) {
-                    loot[number].write(task);
+                    place.write(task);
                 }
             }
             // Acquire on failure as above. Relaxed on success: the places were read before,
@@ -152,10 +152,8 @@ mod tests {
             let mut loot = [MaybeUninit::uninit(); BATCH];
             assert_eq!(batch.steal(&mut loot), 2);
             // SAFETY: `steal` filled two.
-            assert_eq!(
-                unsafe { (loot[0].assume_init(), loot[1].assume_init()) },
-                (entry(2), entry(3))
-            );
+            let two = unsafe { (loot[0].assume_init(), loot[1].assume_init()) };
+            assert_eq!(two, (entry(2), entry(3)));
             assert_eq!(batch.steal(&mut loot), 1);
             assert_eq!(batch.pop(), Some(entry(5)));
             assert_eq!((batch.pop(), batch.steal(&mut loot), batch.len()), (None, 0, 0));

@@ -163,14 +163,15 @@ impl Pool {
     /// work is settled, for it was promised an end.
     fn find_threads_for_the_rest(&self) {
         let census = self.sleep.census();
-        if census.live() == 0 && self.phase() == Phase::Closing && self.has_work() {
-            if self.look_for_a_worker(usize::MAX) == Notified::Stranded {
-                let errno = self.roster.lock().errno;
-                let line = crate::error::Line::of(format_args!(
-                    "no worker thread could be created for the rest of the work: {errno}"
-                ));
-                self.break_with(0, line.as_bytes());
-            }
+        if census.live() != 0 || self.phase() != Phase::Closing || !self.has_work() {
+            return;
+        }
+        if self.look_for_a_worker(usize::MAX) == Notified::Stranded {
+            let errno = self.roster.lock().errno;
+            let line = crate::error::Line::of(format_args!(
+                "no worker thread could be created for the rest of the work: {errno}"
+            ));
+            self.break_with(0, line.as_bytes());
         }
     }
 

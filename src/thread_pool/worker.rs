@@ -490,7 +490,10 @@ impl Slot {
                 return Some(entry);
             }
         }
-        if victim.theirs.len() > 0 { victim.theirs.steal() } else { None }
+        match victim.theirs.len() {
+            0 => None,
+            _ => victim.theirs.steal(),
+        }
     }
 
     /// Marsaglia, "Xorshift RNGs" (2003), the 32-bit generator 13, 17, 5.

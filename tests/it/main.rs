@@ -1,2 +1,6 @@
 //! One binary for all tests that need the built library.
+#![allow(clippy::disallowed_methods)] // tests may nap and spawn
+
 mod header;
+mod suites;
+mod support;

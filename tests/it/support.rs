@@ -1,0 +1,184 @@
+//! What the tests share: the built library, C programs made with it, and a way to run
+//! them that never hangs.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
+
+/// Limit for one program; the programs' own watchdogs, which say more, come first.
+const LIMIT: Duration = Duration::from_secs(180);
+
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The directory with libcfutures.so, the one that cargo built for this run.
+pub(crate) fn library_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        // Cargo puts it beside the test program, in target/debug/deps.
+        let mut dir = std::env::current_exe().expect("own path");
+        dir.pop();
+        assert!(dir.join("libcfutures.so").exists(), "no libcfutures.so in {}", dir.display());
+        let link = dir.join(soname());
+        let _ = std::os::unix::fs::symlink("libcfutures.so", &link); // there already, or made now
+        assert!(link.exists(), "{} is missing", link.display());
+        dir
+    })
+}
+
+/// As build.rs has it.
+pub(crate) fn soname() -> String {
+    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    if major == "0" {
+        format!("libcfutures.so.0.{minor}")
+    } else {
+        format!("libcfutures.so.{major}")
+    }
+}
+
+/// Where programs are built.
+pub(crate) fn work_dir() -> PathBuf {
+    let dir = library_dir().join("c");
+    std::fs::create_dir_all(&dir).expect("directory for programs");
+    dir
+}
+
+/// A compiler as the `cc` crate finds it (CC, CXX, or the system's).
+pub(crate) fn compiler(cpp: bool) -> Command {
+    cc::Build::new()
+        .cpp(cpp)
+        .opt_level(1)
+        .debug(true)
+        .host(env!("TARGET_FOR_TESTS"))
+        .target(env!("TARGET_FOR_TESTS"))
+        .warnings(true)
+        .extra_warnings(true)
+        .warnings_into_errors(true)
+        .cargo_metadata(false)
+        .get_compiler()
+        .to_command()
+}
+
+/// Runs to the end and wants success; what it printed.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = run(command);
+    assert!(output.status.success(), "{}", describe(command, &output));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub(crate) fn describe(command: &Command, output: &Output) -> String {
+    format!(
+        "{command:?}: {}\n--- stdout\n{}--- stderr\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// Runs to the end, or to the limit: then it is killed and the test fails.
+pub(crate) fn run(command: &mut Command) -> Output {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let guard = Limit::watch(&child);
+    let output = child.wait_with_output().expect("output");
+    assert!(!guard.fired(), "killed after {LIMIT:?}: {}", describe(command, &output));
+    output
+}
+
+/// Kills a process that takes too long.
+struct Limit(Arc<Mutex<State>>);
+
+#[derive(PartialEq)]
+enum State {
+    Running,
+    Done,
+    Killed,
+}
+
+impl Limit {
+    fn watch(child: &Child) -> Limit {
+        let state = Arc::new(Mutex::new(State::Running));
+        let (watched, pid) = (Arc::clone(&state), child.id());
+        let end = Instant::now() + LIMIT;
+        std::thread::spawn(move || {
+            while Instant::now() < end {
+                std::thread::sleep(Duration::from_millis(200));
+                if *watched.lock().expect("lock") != State::Running {
+                    return;
+                }
+            }
+            let mut state = watched.lock().expect("lock");
+            if *state == State::Running {
+                *state = State::Killed;
+                // SAFETY: a signal to a child that has not been waited for.
+                unsafe { libc::kill(pid as i32, libc::SIGKILL) };
+            }
+        });
+        Limit(state)
+    }
+
+    fn fired(&self) -> bool {
+        let mut state = self.0.lock().expect("lock");
+        std::mem::replace(&mut *state, State::Done) == State::Killed
+    }
+}
+
+/// Builds a program from a source under the project's root, once per test run.
+pub(crate) fn build(source: &str) -> PathBuf {
+    build_with(source, &[])
+}
+
+/// As `build`, with further arguments for the compiler.
+pub(crate) fn build_with(source: &str, arguments: &[&str]) -> PathBuf {
+    type Built = HashMap<(String, String), Arc<OnceLock<PathBuf>>>;
+    static BUILT: OnceLock<Mutex<Built>> = OnceLock::new();
+    let key = (source.to_owned(), arguments.join(" "));
+    let place =
+        Arc::clone(BUILT.get_or_init(Mutex::default).lock().expect("lock").entry(key).or_default());
+    place.get_or_init(|| compile(source, arguments)).clone()
+}
+
+fn compile(source: &str, arguments: &[&str]) -> PathBuf {
+    let cpp = source.ends_with(".cpp");
+    let mut name = source.replace(['/', '.'], "_");
+    for argument in arguments {
+        name.push_str(&argument.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
+    }
+    let program = work_dir().join(name);
+    let mut command = compiler(cpp);
+    command
+        .arg(if cpp { "-std=c++17" } else { "-std=c11" })
+        .arg("-I")
+        .arg(root().join("include"))
+        .args(arguments)
+        .arg(root().join(source))
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(library_dir())
+        .args(["-lcfutures", "-lpthread", "-lm", "-ldl"])
+        .arg(format!("-Wl,-rpath,{}", library_dir().display()));
+    succeed(&mut command);
+    program
+}
+
+/// A program to run, behind what `CFUT_TEST_WRAPPER` names: valgrind, taskset, …
+pub(crate) fn program(path: &Path) -> Command {
+    let mut command = match std::env::var("CFUT_TEST_WRAPPER") {
+        Ok(wrapper) if !wrapper.is_empty() => {
+            let mut words = wrapper.split_whitespace();
+            let mut command = Command::new(words.next().expect("a word"));
+            command.args(words).arg(path);
+            command
+        }
+        _ => Command::new(path),
+    };
+    command.env_remove("CFUT_CHECK");
+    if let Ok(check) = std::env::var("CFUT_TEST_CHECK") {
+        command.env("CFUT_CHECK", check);
+    }
+    command
+}
