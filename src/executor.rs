@@ -1,6 +1,6 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
-use crate::error::{Error, Kind, Result, fail};
+use crate::error::{Error, Kind, Result};
 use crate::future::cell::{TaskRef, Work};
 use crate::future::extra::Spec;
 use crate::future::owner::{Owner, OwnerRef};
