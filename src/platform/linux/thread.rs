@@ -9,6 +9,7 @@ use crate::platform::fault::{self, Site};
 use crate::platform::{Errno, clock::Instant};
 use std::ffi::{CStr, c_void};
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// What a new thread runs. `argument` is passed through.
 pub(crate) type Main = extern "C-unwind" fn(argument: *mut c_void) -> *mut c_void;
@@ -183,6 +184,33 @@ pub(crate) fn id() -> i32 {
 pub(crate) fn yield_now() {
     // SAFETY: no arguments.
     unsafe { libc::sched_yield() };
+}
+
+/// Has `run` called when the calling thread ends, on that thread; false: the system has no
+/// room for it. There is one such function in the library. It may be called again if the
+/// thread asks again after it ran: other destructors may come later.
+pub(crate) fn at_thread_end(run: unsafe extern "C" fn(*mut c_void)) -> bool {
+    /// The key plus one; 0 = not made yet.
+    static KEY: AtomicU32 = AtomicU32::new(0);
+    // Relaxed, here and below: a number, nothing is published with it.
+    let mut key = KEY.load(Ordering::Relaxed);
+    if key == 0 {
+        let mut fresh = 0;
+        // SAFETY: writes the key. `run` stays valid: the library is not unloaded.
+        if unsafe { libc::pthread_key_create(&mut fresh, Some(run)) } != 0 {
+            return false;
+        }
+        key = fresh + 1;
+        if let Err(first) = KEY.compare_exchange(0, key, Ordering::Relaxed, Ordering::Relaxed) {
+            // SAFETY: made above, used by nobody.
+            unsafe { libc::pthread_key_delete(fresh) };
+            key = first;
+        }
+    }
+    // A destructor is called for values other than NULL; this one looks at nothing.
+    let value = std::ptr::without_provenance(1);
+    // SAFETY: a key of ours.
+    unsafe { libc::pthread_setspecific(key - 1, value) == 0 }
 }
 
 /// Lowest usable address of the calling thread's stack, 0 if unknown. Slow on the main
