@@ -18,13 +18,12 @@
 use super::arena;
 use super::buffer::BufferRef;
 use super::due;
-use super::extra::{Extra, Spec, Text};
+use super::extra::Extra;
 use super::hook::Hook;
 use super::owner::Owner;
-use super::state::{self, Outcome, PayloadBits, Snapshot, State};
+use super::state::{self, Snapshot, State};
 use super::then::ThenArgs;
 use crate::platform::fork;
-use crate::shared::Shared;
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use std::ffi::c_void;
 use std::fmt;
@@ -71,36 +70,9 @@ impl Kind {
     }
 }
 
-/// What the result is. In `front`, but for the inline length, which is in the word.
-pub(crate) enum Payload {
-    /// No result.
-    None,
-    /// Zero bytes, set as such.
-    Empty,
-    /// Up to 16 bytes in `front` itself.
-    Inline([Word; 2], usize),
-    /// Bytes of `arena::allocate_bytes`.
-    Heap(NonNull<u8>, usize),
-    /// A pointer of the user's with its free function.
-    Value(*mut c_void, Option<FreeFn>),
-    Buffer(BufferRef),
-    /// Everything but the outcome is looked up in another future.
-    Alias(TaskRef),
-}
+pub(super) const NO_BACK: Word = ptr::null_mut();
+pub(super) const NO_FRONT: [Word; 2] = [NO_BACK; 2];
 
-const NO_BACK: Word = ptr::null_mut();
-const NO_FRONT: [Word; 2] = [NO_BACK; 2];
-
-// From 4 on there is something to free: see `Snapshot::is_plain`.
-const EMPTY: u32 = 1;
-const INLINE: u32 = 2;
-const HEAP: u32 = 4;
-const VALUE: u32 = 5;
-const BUFFER: u32 = 6;
-const ALIAS: u32 = 7;
-
-/// Longest result that needs no memory of its own.
-pub(crate) const INLINE_RESULT: usize = 16;
 /// Longest argument that fits a cell without a tail.
 const INLINE_DATA: usize = 8;
 
@@ -109,11 +81,11 @@ pub(crate) struct TaskCell {
     pub(crate) state: State,
     /// The newest of a ring of hooks (its `next` is the oldest), or NULL. Under LOCK (F3).
     pub(super) hooks: UnsafeCell<*mut Hook>,
-    owner: AtomicPtr<()>,
+    pub(super) owner: AtomicPtr<()>,
     stamp: AtomicU64,
-    front: UnsafeCell<Front>,
+    pub(super) front: UnsafeCell<Front>,
     back: UnsafeCell<Word>,
-    code: AtomicI32,
+    pub(super) code: AtomicI32,
     pub(super) promises: AtomicU32,
 }
 
@@ -127,7 +99,7 @@ pub(crate) fn number(value: usize) -> Word {
 
 #[repr(align(16))]
 #[derive(Clone, Copy)]
-struct Front([Word; 2]);
+pub(super) struct Front(pub(super) [Word; 2]);
 
 #[cfg(not(loom))]
 const _: () = assert!(size_of::<TaskCell>() == arena::HEAD && align_of::<TaskCell>() == 64);
@@ -281,7 +253,7 @@ impl TaskCell {
     ///
     /// The address was exposed when the block was allocated, and a reference to the head
     /// alone may not be used for what lies behind it.
-    fn block(&self) -> NonNull<TaskCell> {
+    pub(super) fn block(&self) -> NonNull<TaskCell> {
         let address = ptr::from_ref(self).addr();
         // SAFETY: the address of a live object is not null.
         unsafe { NonNull::new_unchecked(ptr::with_exposed_provenance_mut(address)) }
@@ -360,149 +332,6 @@ impl TaskCell {
         unsafe { TaskCell::tail(self.block()).add(ThenArgs::SPACE) }.cast()
     }
 
-    // ---- result (F2: under LOCK until settled, then read-only) ----
-
-    /// Writes the result; the answer goes into the word.
-    ///
-    /// # Safety
-    /// The caller holds LOCK, the future is not settled and nothing is recorded.
-    pub(super) unsafe fn write_payload(&self, payload: Payload) -> PayloadBits {
-        let (kind, front, inline) = match payload {
-            Payload::None => return PayloadBits::NONE,
-            Payload::Empty => (EMPTY, NO_FRONT, 0),
-            Payload::Inline(words, length) => (INLINE, words, length),
-            Payload::Heap(bytes, length) => (HEAP, [bytes.as_ptr().cast(), number(length)], 0),
-            Payload::Value(value, free) => {
-                (VALUE, [value, free.map_or(NO_BACK, |free| free as Word)], 0)
-            }
-            Payload::Buffer(buffer) => (BUFFER, [buffer.into_raw().as_ptr().cast(), NO_BACK], 0),
-            Payload::Alias(other) => (ALIAS, [other.into_raw().as_ptr().cast(), NO_BACK], 0),
-        };
-        // SAFETY: by the contract only this thread touches `front`.
-        self.front.with_mut(|place| unsafe { *place = Front(front) });
-        PayloadBits::new(kind, inline)
-    }
-
-    /// The future that has this one's result: itself, or the one it stands for. Aliases
-    /// are never chained.
-    pub(crate) fn source(&self, seen: Snapshot) -> &TaskCell {
-        if seen.is_settled() && seen.payload() == ALIAS {
-            // SAFETY: settled, so `front` is read-only; the alias holds a reference.
-            let other = unsafe { self.front() }[0].cast::<TaskCell>();
-            // SAFETY: as above; this future's reference keeps the other one alive.
-            return unsafe { &*other };
-        }
-        self
-    }
-
-    /// The result bytes of a settled future, if it has any kind of bytes.
-    pub(crate) fn bytes(&self) -> Option<(*const c_void, usize)> {
-        let source = self.source(self.snapshot());
-        let seen = source.snapshot();
-        if !source.shows_result(seen) {
-            return None;
-        }
-        // SAFETY: settled, so `front` is read-only.
-        let front = unsafe { source.front() };
-        match seen.payload() {
-            EMPTY => Some((ptr::null(), 0)),
-            INLINE => {
-                let offset = std::mem::offset_of!(TaskCell, front);
-                // SAFETY: a field of the block.
-                let at = unsafe { source.block().cast::<u8>().add(offset) };
-                Some((at.as_ptr().cast_const().cast(), seen.inline_length()))
-            }
-            HEAP => Some((front[0].cast_const(), front[1].addr())),
-            BUFFER => {
-                let buffer = source.buffer_in();
-                Some((buffer.data().cast_const(), buffer.len()))
-            }
-            _ => None,
-        }
-    }
-
-    /// Whether getters show what is in `front`: a late result of an expired or
-    /// cancelled task is not shown.
-    fn shows_result(&self, seen: Snapshot) -> bool {
-        seen.is_settled() && matches!(seen.outcome(), Outcome::Succeeded | Outcome::Failed)
-    }
-
-    fn buffer_in(&self) -> &BufferRef {
-        // SAFETY: payload BUFFER: the first word of `front` is a BufferRef, which is a
-        // single pointer; settled, so it stays for as long as this reference.
-        self.front.with(|place| unsafe { &*place.cast::<BufferRef>() })
-    }
-
-    pub(crate) fn buffer(&self) -> Option<&BufferRef> {
-        let source = self.source(self.snapshot());
-        let seen = source.snapshot();
-        if !source.shows_result(seen) || seen.payload() != BUFFER {
-            return None;
-        }
-        Some(source.buffer_in())
-    }
-
-    /// The value, unless it was taken.
-    pub(crate) fn value(&self) -> *mut c_void {
-        match self.value_source() {
-            Some((source, value)) if !source.snapshot().has(state::TAKEN) => value,
-            _ => ptr::null_mut(),
-        }
-    }
-
-    /// Moves the value out, for the first who asks.
-    pub(crate) fn take_value(&self) -> *mut c_void {
-        match self.value_source() {
-            Some((source, value)) if source.state.take() => value,
-            _ => ptr::null_mut(),
-        }
-    }
-
-    /// Bytes of the result that a running task has recorded, where they take memory.
-    pub(crate) fn recorded_bytes(&self) -> u64 {
-        let seen = self.snapshot();
-        if !seen.has(state::RECORDED) {
-            return 0;
-        }
-        match seen.payload() {
-            HEAP => {
-                // SAFETY: recorded, so `front` is not written any more.
-                let [_, length] = unsafe { self.front() };
-                length.addr() as u64
-            }
-            BUFFER => self.buffer_in().len() as u64,
-            _ => 0,
-        }
-    }
-
-    /// Somebody reads the result, or nobody will: its bytes no longer count against the
-    /// bound of its pool.
-    pub(crate) fn mark_read(&self) {
-        let seen = self.snapshot();
-        if !seen.is_settled() {
-            return;
-        }
-        let Some(extra) = self.extra_in(seen) else { return };
-        // AcqRel: one reader gives the bytes back; it has seen the charge.
-        let bytes = extra.charged.swap(0, Ordering::AcqRel);
-        // Relaxed: published with the charge.
-        let owner = NonNull::new(extra.owner.load(Ordering::Relaxed));
-        if let Some(owner) = owner.filter(|_| bytes != 0) {
-            // SAFETY: the charge left a reference behind, which keeps the executor.
-            unsafe { (owner.as_ref().vtable.uncharge)(owner, bytes) };
-        }
-    }
-
-    fn value_source(&self) -> Option<(&TaskCell, *mut c_void)> {
-        let source = self.source(self.snapshot());
-        let seen = source.snapshot();
-        if !source.shows_result(seen) || seen.payload() != VALUE {
-            return None;
-        }
-        // SAFETY: settled, so `front` is read-only.
-        Some((source, unsafe { source.front() }[0]))
-    }
-
     // ---- code, stamp, owner ----
 
     /// The failure code; 0 before the end.
@@ -569,49 +398,6 @@ impl TaskCell {
         self.owner.store(owner.as_ptr().cast(), Ordering::Relaxed);
     }
 
-    /// The executor of an unsettled cell; NULL if it has none. Only the pointer: F6 says
-    /// who may follow it.
-    pub(crate) fn owner_in(&self, seen: Snapshot) -> *mut Owner {
-        // Acquire: pairs with `install_extra`, publishes the Extra.
-        let slot = self.owner.load(Ordering::Acquire);
-        if seen.has(state::EXTRA) {
-            // SAFETY: EXTRA says what the slot holds, for as long as the cell lives (F5).
-            unsafe { (*slot.cast::<Extra>()).owner.load(Ordering::Relaxed) }
-        } else {
-            slot.cast()
-        }
-    }
-
-    /// Sets the owner of a cell that is already known, and whose time has come.
-    ///
-    /// # Safety
-    /// The caller holds LOCK; the cell is PENDING.
-    pub(super) unsafe fn change_owner(&self, owner: *mut Owner, seen: Snapshot) {
-        match self.extra_in(seen) {
-            // Relaxed, both: readers come through LOCK or a queue, which publish it.
-            Some(extra) => extra.owner.store(owner, Ordering::Relaxed),
-            None => self.owner.store(owner.cast(), Ordering::Relaxed),
-        }
-    }
-
-    pub(crate) fn extra_in(&self, seen: Snapshot) -> Option<&Extra> {
-        if !seen.has(state::EXTRA) {
-            return None;
-        }
-        // SAFETY: EXTRA says what the slot holds, and it stays until the cell dies (F5).
-        // Acquire: pairs with `install_extra`.
-        unsafe { self.owner.load(Ordering::Acquire).cast::<Extra>().as_ref() }
-    }
-
-    /// Gives a cell that nobody else knows an `Extra`, with options or without.
-    pub(crate) fn add_extra(&self, spec: Option<Shared<Spec>>) -> Option<&Extra> {
-        // Relaxed: nobody else knows the cell.
-        let owner = self.owner.load(Ordering::Relaxed).cast();
-        let extra = Extra::allocate(owner, spec)?;
-        // SAFETY: fresh, and reached only through this cell.
-        Some(unsafe { self.install_extra(extra) })
-    }
-
     /// Frees the arguments of a task that is not accepted after all, but for those of the
     /// user's: they are the caller's again.
     pub(crate) fn return_arguments(&self) {
@@ -628,49 +414,6 @@ impl TaskCell {
             // SAFETY: the caller has this many references.
             drop(unsafe { TaskRef::from_raw(self.block()) });
         }
-    }
-
-    /// # Safety
-    /// The caller holds LOCK (and passes EXTRA to the unlocking), or nobody else knows the
-    /// cell (then the flag is set here); there is no Extra yet.
-    unsafe fn install_extra(&self, extra: NonNull<Extra>) -> &Extra {
-        // Release: pairs with `extra_in` and `owner_in`.
-        self.owner.store(extra.as_ptr().cast(), Ordering::Release);
-        self.state.note_extra();
-        // SAFETY: just installed; it stays until the cell dies (F5).
-        unsafe { extra.as_ref() }
-    }
-
-    /// The cell's `Extra`, made if need be; None when there is no memory.
-    ///
-    /// # Safety
-    /// The caller holds LOCK with `seen`; the future is not settled.
-    pub(super) unsafe fn extra_locked(&self, seen: Snapshot) -> Option<&Extra> {
-        if let Some(extra) = self.extra_in(seen) {
-            return Some(extra);
-        }
-        let extra = Extra::allocate(self.owner_in(seen), None)?;
-        // SAFETY: by the contract.
-        Some(unsafe { self.install_extra(extra) })
-    }
-
-    /// The message, NUL-terminated; "" before the end and where there is none.
-    pub(crate) fn message(&self) -> &Text {
-        const NO_TEXT: &Text = &Text::EMPTY;
-        let seen = self.snapshot();
-        if !seen.is_settled() {
-            return NO_TEXT;
-        }
-        let source = self.source(seen);
-        match source.extra_in(source.snapshot()) {
-            // SAFETY: settled, so the message is read-only (F2).
-            Some(extra) => extra.message.with(|text| unsafe { &*text }),
-            None => NO_TEXT,
-        }
-    }
-
-    pub(crate) fn spec(&self) -> Option<&Spec> {
-        self.extra_in(self.snapshot()).and_then(|extra| extra.spec.as_deref())
     }
 
     // ---- the due list's links (see `due`) ----
@@ -706,21 +449,8 @@ impl TaskCell {
         let this = unsafe { cell.as_ref() };
         this.mark_read();
         let seen = this.snapshot();
-        // SAFETY: alone, so no one writes.
-        let front = unsafe { this.front() };
-        match seen.payload() {
-            HEAP => {
-                if let Some(bytes) = NonNull::new(front[0].cast()) {
-                    // SAFETY: payload HEAP: from allocate_bytes with this length.
-                    unsafe { arena::release_bytes(bytes, front[1].addr()) };
-                }
-            }
-            // SAFETY: payload BUFFER: the cell owns this reference, which is not null.
-            BUFFER => drop(unsafe { BufferRef::from_raw(NonNull::new_unchecked(front[0].cast())) }),
-            // SAFETY: payload ALIAS: the cell owns this reference, which is not null.
-            ALIAS => drop(unsafe { TaskRef::from_raw(NonNull::new_unchecked(front[0].cast())) }),
-            _ => {}
-        }
+        // SAFETY: by the contract.
+        unsafe { this.free_result(seen) };
         if let Some(extra) = this.extra_in(seen) {
             // SAFETY: reached only through this cell.
             unsafe { Extra::destroy(NonNull::from(extra)) };
@@ -732,18 +462,6 @@ impl TaskCell {
         this.state.bury();
         // SAFETY: the class it was allocated from; nobody refers to it.
         unsafe { arena::release(cell.cast(), seen.class() as usize) };
-    }
-
-    /// The user's free function for a value that was never taken.
-    pub(super) fn value_to_free(&self, seen: Snapshot) -> Option<(FreeFn, *mut c_void)> {
-        if seen.payload() != VALUE || seen.has(state::TAKEN) {
-            return None;
-        }
-        // SAFETY: called with the last reference: nobody writes.
-        let [value, free] = unsafe { self.front() };
-        // SAFETY: write_payload stored an Option<FreeFn> here, NULL for None.
-        let free: Option<FreeFn> = unsafe { std::mem::transmute(free) };
-        free.map(|free| (free, value))
     }
 }
 

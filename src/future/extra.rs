@@ -4,8 +4,9 @@
 use super::arena;
 use super::cell::TaskCell;
 use super::owner::Owner;
+use super::state::{self, Snapshot};
 use crate::shared::Shared;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use std::ptr::{self, NonNull};
 
 /// The longest message that is kept, as the header promises.
@@ -170,6 +171,95 @@ impl Extra {
             extra.drop_in_place();
             arena::release(extra.cast(), CLASS);
         }
+    }
+}
+
+/// Executor and extras of a cell.
+impl TaskCell {
+    /// The executor of an unsettled cell; NULL if it has none. Only the pointer: F6 says
+    /// who may follow it.
+    pub(crate) fn owner_in(&self, seen: Snapshot) -> *mut Owner {
+        // Acquire: pairs with `install_extra`, publishes the Extra.
+        let slot = self.owner.load(Ordering::Acquire);
+        if seen.has(state::EXTRA) {
+            // SAFETY: EXTRA says what the slot holds, for as long as the cell lives (F5).
+            unsafe { (*slot.cast::<Extra>()).owner.load(Ordering::Relaxed) }
+        } else {
+            slot.cast()
+        }
+    }
+
+    /// Sets the owner of a cell that is already known, and whose time has come.
+    ///
+    /// # Safety
+    /// The caller holds LOCK; the cell is PENDING.
+    pub(super) unsafe fn change_owner(&self, owner: *mut Owner, seen: Snapshot) {
+        match self.extra_in(seen) {
+            // Relaxed, both: readers come through LOCK or a queue, which publish it.
+            Some(extra) => extra.owner.store(owner, Ordering::Relaxed),
+            None => self.owner.store(owner.cast(), Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn extra_in(&self, seen: Snapshot) -> Option<&Extra> {
+        if !seen.has(state::EXTRA) {
+            return None;
+        }
+        // SAFETY: EXTRA says what the slot holds, and it stays until the cell dies (F5).
+        // Acquire: pairs with `install_extra`.
+        unsafe { self.owner.load(Ordering::Acquire).cast::<Extra>().as_ref() }
+    }
+
+    /// Gives a cell that nobody else knows an `Extra`, with options or without.
+    pub(crate) fn add_extra(&self, spec: Option<Shared<Spec>>) -> Option<&Extra> {
+        // Relaxed: nobody else knows the cell.
+        let owner = self.owner.load(Ordering::Relaxed).cast();
+        let extra = Extra::allocate(owner, spec)?;
+        // SAFETY: fresh, and reached only through this cell.
+        Some(unsafe { self.install_extra(extra) })
+    }
+
+    /// # Safety
+    /// The caller holds LOCK (and passes EXTRA to the unlocking), or nobody else knows the
+    /// cell (then the flag is set here); there is no Extra yet.
+    unsafe fn install_extra(&self, extra: NonNull<Extra>) -> &Extra {
+        // Release: pairs with `extra_in` and `owner_in`.
+        self.owner.store(extra.as_ptr().cast(), Ordering::Release);
+        self.state.note_extra();
+        // SAFETY: just installed; it stays until the cell dies (F5).
+        unsafe { extra.as_ref() }
+    }
+
+    /// The cell's `Extra`, made if need be; None when there is no memory.
+    ///
+    /// # Safety
+    /// The caller holds LOCK with `seen`; the future is not settled.
+    pub(super) unsafe fn extra_locked(&self, seen: Snapshot) -> Option<&Extra> {
+        if let Some(extra) = self.extra_in(seen) {
+            return Some(extra);
+        }
+        let extra = Extra::allocate(self.owner_in(seen), None)?;
+        // SAFETY: by the contract.
+        Some(unsafe { self.install_extra(extra) })
+    }
+
+    /// The message, NUL-terminated; "" before the end and where there is none.
+    pub(crate) fn message(&self) -> &Text {
+        const NO_TEXT: &Text = &Text::EMPTY;
+        let seen = self.snapshot();
+        if !seen.is_settled() {
+            return NO_TEXT;
+        }
+        let source = self.source(seen);
+        match source.extra_in(source.snapshot()) {
+            // SAFETY: settled, so the message is read-only (F2).
+            Some(extra) => extra.message.with(|text| unsafe { &*text }),
+            None => NO_TEXT,
+        }
+    }
+
+    pub(crate) fn spec(&self) -> Option<&Spec> {
+        self.extra_in(self.snapshot()).and_then(|extra| extra.spec.as_deref())
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) mod join;
 pub(crate) mod owner;
 pub(crate) mod promise;
 pub(crate) mod queue;
+pub(crate) mod result;
 pub(crate) mod run;
 pub(crate) mod settle;
 pub(crate) mod state;

@@ -3,7 +3,7 @@
 
 use super::cell::{TaskCell, TaskRef};
 use super::state::Outcome;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 
@@ -16,6 +16,21 @@ pub(crate) struct Owner {
     references: AtomicUsize,
     /// The fork generation it belongs to.
     pub(crate) generation: u32,
+    /// What submits and runners must look at; 0 while nothing is unusual, so that one look
+    /// tells. Bits of `attention`, which stay once they are set.
+    attention: AtomicU32,
+}
+
+/// Why an executor's tasks cannot go the straight way.
+pub(crate) mod attention {
+    /// Tasks count against a bound.
+    pub(crate) const BOUNDED: u32 = 1;
+    /// Queued tasks are not to start: the executor is broken, or closed with CANCEL.
+    pub(crate) const SETTLES_QUEUED: u32 = 1 << 1;
+    /// Running tasks were told to stop.
+    pub(crate) const STOPS: u32 = 1 << 2;
+    /// Tasks run by turns (`thread_pool::turn`).
+    pub(crate) const TURNS: u32 = 1 << 3;
 }
 
 /// How far a task was when somebody other than its runner settled it.
@@ -57,7 +72,22 @@ pub(crate) struct Vtable {
 
 impl Owner {
     pub(crate) fn new(vtable: &'static Vtable, generation: u32) -> Owner {
-        Owner { vtable, references: AtomicUsize::new(1), generation }
+        let references = AtomicUsize::new(1);
+        Owner { vtable, references, generation, attention: AtomicU32::new(0) }
+    }
+
+    /// Whether tasks may go the straight way: what is looked at otherwise says nothing.
+    #[inline(always)]
+    pub(crate) fn is_plain(&self) -> bool {
+        // Relaxed: whoever raises a bit has changed what it stands for before, and does not
+        // count on being seen at once.
+        self.attention.load(Ordering::Relaxed) == 0
+    }
+
+    /// Sets a bit of `attention`.
+    pub(crate) fn call_attention(&self, bit: u32) {
+        // Relaxed: as in `is_plain`.
+        self.attention.fetch_or(bit, Ordering::Relaxed);
     }
 }
 

@@ -6,8 +6,9 @@
 
 use super::arena;
 use super::buffer::BufferRef;
-use super::cell::{ClosureFn, FreeFn, Kind, Payload, TaskCell, TaskFn, TaskRef, Word};
+use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
+use super::result::Payload;
 use super::settle::Verdict;
 use super::state::{Finish, IN_TASK, Outcome};
 use super::then::{ThenArgs, ThenCall};

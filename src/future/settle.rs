@@ -5,12 +5,13 @@
 //! then the callbacks become due here. Settling a join may settle further joins: that is a
 //! loop over a work list, not a recursion, so chains of any length need no stack.
 
-use super::cell::{Payload, TaskCell, TaskRef};
+use super::cell::{TaskCell, TaskRef};
 use super::due;
 use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
 use super::owner::{Owner, OwnerRef, Stage};
+use super::result::Payload;
 use super::state::{
     ARGS, DETACHED, DRAINING, HOOKS, IN_TASK, LOCK, Outcome, PayloadBits, Snapshot, WAITERS,
 };

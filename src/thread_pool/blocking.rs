@@ -6,7 +6,7 @@ use super::pool::Pool;
 use super::worker::{Begun, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
-use crate::future::owner::{Owner, OwnerRef};
+use crate::future::owner::{Owner, OwnerRef, attention};
 use crate::future::run;
 use crate::future::wait::{WorkerHead, WorkerVtable};
 use crate::local;
@@ -134,6 +134,7 @@ impl Slot {
         self.settle_dormancy();
         if pool.serial {
             pool.turn.engage();
+            pool.owner.call_attention(attention::TURNS);
             if mine.has_turn.replace(false) {
                 pool.turn.give();
             }

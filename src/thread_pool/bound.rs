@@ -5,6 +5,12 @@
 //! future released. Something larger than the whole bound is accepted when nothing else
 //! counts, for otherwise it could never be.
 
+use super::config::FullPolicy;
+use super::inbox::Refused;
+use super::pool::{Phase, Pool};
+use super::submit::Unaccepted;
+use crate::error::{Error, Kind, Result};
+use crate::future::cell::TaskCell;
 use crate::sync::{Futex32, Lock, Ordering, Timeout};
 
 pub(super) struct Bound {
@@ -80,7 +86,7 @@ impl Bound {
         wanted: Load,
         timeout: Timeout,
         stop: impl Fn() -> bool,
-    ) -> Result<(), NoRoom> {
+    ) -> std::result::Result<(), NoRoom> {
         loop {
             let seen = {
                 let mut inside = self.inside.lock();
@@ -140,6 +146,88 @@ impl Load {
         Load {
             tasks: self.tasks.saturating_add(more.tasks),
             bytes: self.bytes.saturating_add(more.bytes),
+        }
+    }
+}
+
+impl Pool {
+    /// Takes room in the queue as the policy says. False: the caller runs the task.
+    pub(super) fn take_room(&self, bound: &Bound, load: Load) -> Result<bool> {
+        if bound.try_take(load) {
+            return Ok(true);
+        }
+        let policy = self.config.full_policy;
+        if policy == FullPolicy::Reject {
+            return Err(self.full(bound, "the queue is full"));
+        }
+        // A worker that waited for room would wait for itself.
+        if policy == FullPolicy::RunInCaller || self.this_worker().is_some() {
+            return if self.phase() == Phase::Open {
+                Ok(false)
+            } else {
+                Err(self.refusal(Unaccepted::Refused(Refused::Closed)))
+            };
+        }
+        self.wait_for_room(bound, load).map(|()| true)
+    }
+
+    pub(super) fn take_room_for_many(&self, bound: &Bound, load: Load) -> Result<()> {
+        if bound.try_take(load) {
+            return Ok(());
+        }
+        match self.config.full_policy {
+            FullPolicy::Reject => Err(self.full(bound, "the queue has no room for the batch")),
+            // All or nothing, and many: they are not run here but accepted.
+            FullPolicy::RunInCaller => {
+                bound.force(load);
+                Ok(())
+            }
+            FullPolicy::Block if self.this_worker().is_some() => {
+                bound.force(load);
+                Ok(())
+            }
+            FullPolicy::Block => self.wait_for_room(bound, load),
+        }
+    }
+
+    fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
+        let timeout = Timeout::from_ns(self.config.full_timeout);
+        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
+            NoRoom::Full => self.full(bound, "the queue is full"),
+            NoRoom::TimedOut => {
+                self.full(bound, "the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS")
+            }
+        })
+    }
+
+    #[cold]
+    fn full(&self, bound: &Bound, what: &str) -> Error {
+        let most = bound.most();
+        let show = |bound: u64| if bound == u64::MAX { 0 } else { bound };
+        Error::new(
+            Kind::Full,
+            format_args!(
+                "{what} (CFUT_OPT_QUEUE_LIMIT {}, CFUT_OPT_QUEUE_BYTES {}; 0 = none)",
+                show(most.tasks),
+                show(most.bytes)
+            ),
+        )
+    }
+
+    pub(super) fn give_room(&self, tasks: u64, bytes: u64) {
+        if let Some(bound) = &self.bound {
+            bound.give(Load { tasks, bytes });
+        }
+    }
+
+    /// The room a task took is free: it starts, or was settled before it could.
+    pub(super) fn give_room_of(&self, cell: &TaskCell) {
+        if self.bound.is_some() {
+            let bytes = cell.extra_in(cell.snapshot()).map_or(0, |extra| {
+                // Relaxed: one thread starts or settles it.
+                extra.charged.swap(0, Ordering::Relaxed)
+            });
+            self.give_room(1, bytes);
         }
     }
 }

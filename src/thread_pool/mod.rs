@@ -21,7 +21,8 @@
 //! | file | question it answers |
 //! |---|---|
 //! | `config` | what is a pool made with? |
-//! | `pool` | what is it made of, and how does a task come in? |
+//! | `pool` | what is it made of? |
+//! | `submit` | how does a task come in? |
 //! | `inbox`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
 //! | `worker` | how does a worker find, run and end? |
@@ -87,6 +88,8 @@ mod sleep;
 #[cfg(not(loom))]
 mod snapshot;
 #[cfg(not(loom))]
+mod submit;
+#[cfg(not(loom))]
 mod timer;
 #[cfg(not(loom))]
 mod turn;
@@ -105,8 +108,10 @@ pub(crate) use config::{
     Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, MOST_WORKERS, WorkerHooks, default_workers,
 };
 #[cfg(not(loom))]
-pub(crate) use pool::{Pool, Submitted};
+pub(crate) use pool::Pool;
 #[cfg(not(loom))]
 pub(crate) use registry::quiesce;
 #[cfg(not(loom))]
 pub(crate) use snapshot::Figure;
+#[cfg(not(loom))]
+pub(crate) use submit::Submitted;

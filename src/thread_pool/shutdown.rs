@@ -23,7 +23,7 @@ use super::sleep::Notified;
 use super::worker;
 use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::TaskRef;
-use crate::future::owner::Owner;
+use crate::future::owner::{Owner, attention};
 use crate::local;
 use crate::platform::memory;
 use crate::platform::thread::Thread;
@@ -58,6 +58,7 @@ impl Pool {
         if flags & CANCEL != 0 {
             // Relaxed: the queues are emptied under their locks afterwards.
             self.cancel_queued.store(true, Ordering::Relaxed);
+            self.owner.call_attention(attention::SETTLES_QUEUED);
             self.settle_queued();
         }
         self.end_if_done();
@@ -96,6 +97,7 @@ impl Pool {
         // Relaxed: a level that tasks poll.
         let level = self.stop_level.load(Ordering::Relaxed);
         self.stop_level.store((level + 1).min(2), Ordering::Relaxed);
+        self.owner.call_attention(attention::STOPS);
     }
 
     /// Step 2: takes every task out of every queue and settles it.

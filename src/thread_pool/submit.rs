@@ -1,0 +1,395 @@
+//! The ways a task comes in.
+
+use super::bound::{Bound, Load};
+use super::inbox::{Lane, Refused};
+use super::pool::{Phase, Pool, Reason, first_deadline};
+use super::queue::Entry;
+use super::sleep::Notified;
+use super::worker::{self, Slot};
+use crate::error::{Error, Kind, Lossy, Result};
+use crate::future::arena;
+use crate::future::cell::{TaskCell, TaskRef, Work};
+use crate::future::extra::Spec;
+use crate::future::state::Outcome;
+use crate::local;
+use crate::platform::clock::{self, Instant};
+use crate::shared::Shared;
+use crate::sync::{Ordering, fence};
+use std::ptr::{self, NonNull};
+
+/// What became of a submitted task.
+pub(crate) enum Submitted {
+    Queued(Option<TaskRef>),
+    /// The queue is full: the caller runs it, with this reference.
+    RunHere(TaskRef, Option<TaskRef>),
+}
+
+impl Pool {
+    /// Accepts one task. A closure's argument is the caller's again on an error.
+    #[inline(always)]
+    pub(crate) fn submit(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Submitted> {
+        if spec.is_some() || self.bound.is_some() {
+            return self.submit_with_care(work, bytes, spec, handle);
+        }
+        self.check_fork()?;
+        let task = self.make_plain(work, bytes, handle)?;
+        match self.push(Lane::Normal, task, false) {
+            Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
+            Err(refused) => Err(self.refuse(task, handle, refused)),
+        }
+    }
+
+    /// As `submit`, with options or a bound.
+    #[inline(never)]
+    fn submit_with_care(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Submitted> {
+        self.check_fork()?;
+        let run_here = match &self.bound {
+            None => false,
+            Some(bound) => !self.take_room(bound, Load { tasks: 1, bytes })?,
+        };
+        let task = match self.make(work, bytes, spec, handle) {
+            Ok(task) => task,
+            Err(error) => {
+                if !run_here {
+                    self.give_room(1, bytes);
+                }
+                return Err(error);
+            }
+        };
+        if run_here {
+            // SAFETY: the runner's reference.
+            let runner = unsafe { TaskRef::from_raw(task) };
+            if let Some(extra) = runner.extra_in(runner.snapshot()) {
+                // Relaxed: nobody else knows the task. It takes no room in the queue.
+                extra.charged.store(0, Ordering::Relaxed);
+            }
+            return Ok(Submitted::RunHere(runner, handle_of(task, handle)));
+        }
+        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
+        match self.push(lane, task, false) {
+            Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
+            Err(refused) => {
+                let error = self.refuse(task, handle, refused);
+                self.give_room(1, bytes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Undoes the making of a task that was not accepted; says why.
+    #[cold]
+    #[inline(never)]
+    fn refuse(&self, task: Entry, handle: bool, refused: Unaccepted) -> Error {
+        // SAFETY: the queue's reference, which it did not take.
+        self.take_back(unsafe { TaskRef::from_raw(task) }, handle_of(task, handle));
+        self.refusal(refused)
+    }
+
+    /// A cell of this pool, with a reference for the queue and one for a handle.
+    #[inline(always)]
+    fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
+        let refs = if handle { 2 } else { 1 };
+        let Some(task) = TaskCell::allocate(work, refs) else {
+            return Err(Error::no_memory("a task", arena::block_size(0) + bytes as usize));
+        };
+        // SAFETY: fresh.
+        let cell = unsafe { task.as_ref() };
+        cell.set_owner(self.as_owner());
+        cell.stamp_accepted(clock::ticks());
+        Ok(task)
+    }
+
+    /// As `make_plain`, with what goes beside the cell.
+    fn make(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Entry> {
+        let task = self.make_plain(work, bytes, handle)?;
+        let counts_bytes = self.bound.as_ref().is_some_and(Bound::counts_bytes);
+        if spec.is_some() || counts_bytes {
+            // SAFETY: fresh.
+            let cell = unsafe { task.as_ref() };
+            if let Err(error) = self.add_extra(cell, bytes, spec, counts_bytes) {
+                cell.discard(if handle { 2 } else { 1 });
+                return Err(error);
+            }
+        }
+        Ok(task)
+    }
+
+    /// Options of a task, and what the pool keeps beside it.
+    fn add_extra(
+        &self,
+        cell: &TaskCell,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        counts_bytes: bool,
+    ) -> Result<()> {
+        let no_memory = || Error::no_memory("the options of a task", 128);
+        let extra = cell.add_extra(spec.cloned()).ok_or_else(no_memory)?;
+        if counts_bytes {
+            // Relaxed: published with the task.
+            extra.charged.store(bytes, Ordering::Relaxed);
+        }
+        let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
+        let now = Instant::now();
+        // Relaxed: published with the task.
+        extra.accepted_at.store(now.0, Ordering::Relaxed);
+        let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
+        self.monitor.ensure(self)?;
+        let soonest = self.timers.insert(cell.clone_ref(), deadline).ok_or_else(no_memory)?;
+        if soonest {
+            self.monitor.wake();
+        }
+        Ok(())
+    }
+
+    /// Puts a task into the right queue and has somebody look. The reference stays the
+    /// caller's on an error.
+    #[inline(always)]
+    pub(super) fn push(
+        &self,
+        lane: Lane,
+        task: Entry,
+        in_order: bool,
+    ) -> std::result::Result<(), Unaccepted> {
+        if lane == Lane::Normal && !in_order {
+            if let Some(slot) = self.this_worker() {
+                if self.phase() != Phase::Open {
+                    return Err(Unaccepted::Refused(Refused::Closed));
+                }
+                if slot.push_nested(task) {
+                    // The fence of the sleep protocol: the push comes before the look at
+                    // the word, in one order with the look of a worker that goes to sleep.
+                    fence(Ordering::SeqCst);
+                    self.look_for_a_worker(usize::MAX);
+                    return Ok(());
+                }
+            }
+        }
+        let waiting = self.inbox.push(lane, task).map_err(Unaccepted::Refused)?;
+        if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(task) {
+            return Err(Unaccepted::NoThread);
+        }
+        Ok(())
+    }
+
+    /// The worker of this pool that the calling thread is, if it is one.
+    #[inline(always)]
+    pub(super) fn this_worker(&self) -> Option<&Slot> {
+        let worker = local::with(|local| local.worker.get());
+        if worker.is_null() {
+            return None;
+        }
+        // SAFETY: points at this thread's own slot, which lives as long as the thread.
+        let slot = unsafe { &*worker.cast::<Slot>() };
+        ptr::addr_eq(slot.pool_ptr(), self).then_some(slot)
+    }
+
+    /// Step "notify" of the sleep protocol, with the number of tasks that wait, about.
+    #[inline(always)]
+    pub(super) fn look_for_a_worker(&self, backlog: usize) -> Notified {
+        let notified = self.sleep.notify(backlog, |searching| worker::create(self, searching));
+        if notified == Notified::Watch && self.may_grow {
+            self.monitor.watch(self);
+        }
+        notified
+    }
+
+    /// Takes a queued task back that nobody will run; false if somebody has it.
+    #[cold]
+    fn withdraw(&self, task: Entry) -> bool {
+        // SAFETY: the caller has not given up its knowledge of the task; the queue's
+        // reference keeps it.
+        let cell = unsafe { task.as_ref() };
+        let seen = cell.state.lock();
+        if !seen.is_pending() {
+            cell.state.unlock(0, 0);
+            return false;
+        }
+        // The entry stays in the queue, with its reference, as one that is settled.
+        cell.state.retain(1);
+        cell.state.settle_locked(Outcome::Cancelled, None);
+        self.tally.withdrawn.add(1);
+        true
+    }
+
+    /// Undoes `make` for a task that was not accepted.
+    #[cold]
+    fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
+        self.timers_remove(&task);
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            // Relaxed: nobody else knows the task.
+            extra.charged.store(0, Ordering::Relaxed);
+        }
+        task.return_arguments();
+        drop((task, handle));
+    }
+
+    fn timers_remove(&self, task: &TaskRef) {
+        let timed = task.extra_in(task.snapshot()).is_some_and(|extra| {
+            // Relaxed: whoever entered it is this thread, or published it with the task.
+            extra.timer.load(Ordering::Relaxed) != 0
+        });
+        if timed {
+            self.timers.remove(task);
+        }
+    }
+
+    #[cold]
+    pub(super) fn refusal(&self, refused: Unaccepted) -> Error {
+        match refused {
+            Unaccepted::Refused(Refused::NoMemory) => Error::no_memory("the queue of a pool", 4096),
+            Unaccepted::Refused(Refused::Closed) => match self.reason() {
+                Some(reason) => self.broken_error(&reason),
+                None => Error::new(
+                    Kind::Shutdown,
+                    format_args!("the executor has been shut down and takes no more work"),
+                ),
+            },
+            Unaccepted::NoThread => {
+                let errno = self.roster.lock().errno;
+                Error::new(
+                    Kind::System,
+                    format_args!(
+                        "no worker thread could be created: {errno}; the task was not accepted"
+                    ),
+                )
+            }
+        }
+    }
+
+    pub(super) fn broken_error(&self, reason: &Reason) -> Error {
+        let text = Lossy(reason.text.as_bytes());
+        Error::new(Kind::Broken, format_args!("the executor is broken: {text}"))
+    }
+
+    // ---- many at once ----
+
+    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
+    /// written to `out` if it is given; without, they have none.
+    ///
+    /// # Safety
+    /// `out`, if given, has room for `count` pointers.
+    pub(crate) unsafe fn submit_many(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<Entry>>,
+    ) -> Result<()> {
+        self.check_fork()?;
+        let bytes = item_size as u64;
+        if let Some(bound) = &self.bound {
+            let all = Load { tasks: count as u64, bytes: bytes.saturating_mul(count as u64) };
+            self.take_room_for_many(bound, all)?;
+        }
+        let result = (|| {
+            let mut own = Vec::new();
+            let places = match out {
+                // SAFETY: by the contract.
+                Some(out) => unsafe { std::slice::from_raw_parts_mut(out.as_ptr().cast(), count) },
+                None => {
+                    own.try_reserve_exact(count)
+                        .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
+                    own.resize_with(count, std::mem::MaybeUninit::uninit);
+                    &mut own[..]
+                }
+            };
+            self.make_and_push_all(make_work, bytes, spec, out.is_some(), places)
+        })();
+        if result.is_err() {
+            self.give_room(count as u64, bytes.saturating_mul(count as u64));
+        }
+        result
+    }
+
+    fn make_and_push_all(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handles: bool,
+        places: &mut [std::mem::MaybeUninit<Entry>],
+    ) -> Result<()> {
+        for made in 0..places.len() {
+            match self.make(make_work(made), bytes, spec, handles) {
+                Ok(task) => {
+                    places[made].write(task);
+                }
+                Err(error) => {
+                    self.discard_all(&places[..made], handles);
+                    return Err(error);
+                }
+            }
+        }
+        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
+        // SAFETY: all places were written above.
+        let tasks = unsafe { &*(ptr::from_ref(places) as *const [Entry]) };
+        if let Err(refused) = self.inbox.push_all(lane, tasks) {
+            self.discard_all(places, handles);
+            return Err(self.refusal(Unaccepted::Refused(refused)));
+        }
+        if self.look_for_a_worker(tasks.len()) == Notified::Stranded && self.withdraw_all(tasks) {
+            self.discard_all(places, handles);
+            return Err(self.refusal(Unaccepted::NoThread));
+        }
+        Ok(())
+    }
+
+    /// Takes a batch back that nobody will run; false if somebody has begun with it: then
+    /// what was taken back stays cancelled.
+    #[cold]
+    fn withdraw_all(&self, tasks: &[Entry]) -> bool {
+        let withdrawn = tasks.iter().filter(|&&task| self.withdraw(task)).count();
+        if withdrawn == tasks.len() {
+            return true;
+        }
+        for &task in &tasks[..withdrawn] {
+            // SAFETY: `withdraw` counted a reference for each.
+            drop(unsafe { TaskRef::from_raw(task) });
+        }
+        false
+    }
+
+    fn discard_all(&self, made: &[std::mem::MaybeUninit<Entry>], handles: bool) {
+        for task in made {
+            // SAFETY: each was written by `make_and_push_all` and is known to nobody else,
+            // but for the timers.
+            let task = unsafe { TaskRef::from_raw(task.assume_init()) };
+            // SAFETY: the handle's reference, if one was counted.
+            let handle = handles.then(|| unsafe { TaskRef::from_raw(task.as_ptr()) });
+            self.take_back(task, handle);
+        }
+    }
+}
+
+/// The handle of a task that was made with one.
+#[inline(always)]
+fn handle_of(task: Entry, handle: bool) -> Option<TaskRef> {
+    // SAFETY: `make_plain` counted a reference for it.
+    handle.then(|| unsafe { TaskRef::from_raw(task) })
+}
+
+/// Why a task was not accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unaccepted {
+    Refused(Refused),
+    NoThread,
+}

@@ -1,0 +1,242 @@
+//! How a worker finds its next task.
+
+use super::idle::{LOOK_EVERY, pause};
+use super::run::Begun;
+use super::{FAIRNESS, Slot};
+use crate::future::cell::TaskRef;
+use crate::sync::{Ordering, fence};
+use crate::thread_pool::batch::BATCH;
+use crate::thread_pool::inbox::Lane;
+use crate::thread_pool::queue::Entry;
+use std::mem::MaybeUninit;
+use std::ptr;
+
+/// What the worker does next.
+pub(super) enum Next {
+    /// A started task, and when it began.
+    Run(TaskRef, Begun),
+    Leave,
+}
+
+impl Slot {
+    /// The next task to run, after sleeping if need be.
+    #[inline(always)]
+    pub(super) fn next(&self) -> Next {
+        loop {
+            if self.pool().serial && !self.take_turn() {
+                return Next::Leave;
+            }
+            if let Some(entry) = self.find() {
+                self.stop_searching();
+                if let Some((task, begun)) = self.begin(entry) {
+                    return Next::Run(task, begun);
+                }
+            } else if !self.idle() {
+                return Next::Leave;
+            }
+        }
+    }
+
+    /// In a pool of one worker whose tasks have blocked: takes the turn before it takes a
+    /// task, so that the order stays. False: somebody came back from blocking, and this
+    /// thread, which stood in, is one too many.
+    #[inline]
+    fn take_turn(&self) -> bool {
+        let (mine, pool) = (self.mine(), self.pool());
+        if !pool.turn.is_engaged() || mine.has_turn.get() {
+            return true;
+        }
+        if self.is_surplus() {
+            return false;
+        }
+        pool.turn.take();
+        mine.has_turn.set(true);
+        true
+    }
+
+    /// A queued task, from wherever the worker should look next.
+    #[inline(always)]
+    fn find(&self) -> Option<Entry> {
+        let (mine, inbox) = (self.mine(), &self.pool().inbox);
+        let fuel = mine.fuel.get().wrapping_sub(1);
+        mine.fuel.set(fuel);
+        if fuel == 0 || inbox.hint(Lane::High) > 0 {
+            if let Some(entry) = self.find_out_of_turn() {
+                return Some(entry);
+            }
+        }
+        if let Some(entry) = mine.queues.pop() {
+            mine.newest.set(ptr::null());
+            return Some(entry);
+        }
+        self.batch.pop().or_else(|| self.find_elsewhere())
+    }
+
+    /// High priority goes first; and now and then outside work goes before the worker's own,
+    /// and low priority before both, so that none waits for ever.
+    #[cold]
+    #[inline(never)]
+    fn find_out_of_turn(&self) -> Option<Entry> {
+        let (mine, inbox) = (self.mine(), &self.pool().inbox);
+        if let Some(entry) = inbox.pop_one(Lane::High) {
+            return Some(entry);
+        }
+        if mine.fuel.get() != 0 {
+            return None;
+        }
+        mine.fuel.set(FAIRNESS);
+        if !mine.ran_long.replace(false) {
+            self.pool().sleep.set_short(true);
+        }
+        let round = mine.rounds.get().wrapping_add(1);
+        mine.rounds.set(round);
+        if round % 4 == 0 && inbox.hint(Lane::Low) > 0 {
+            if let Some(entry) = inbox.pop_one(Lane::Low) {
+                return Some(entry);
+            }
+        }
+        let waiting = inbox.hint(Lane::Normal) > 0;
+        self.batch.pop().or_else(|| if waiting { inbox.pop_one(Lane::Normal) } else { None })
+    }
+
+    /// The worker's own queues are empty.
+    #[inline(never)]
+    fn find_elsewhere(&self) -> Option<Entry> {
+        // Relaxed: figures.
+        self.public.nested_since.store(0, Ordering::Relaxed);
+        self.public.batch_since.store(0, Ordering::Relaxed);
+        let inbox = &self.pool().inbox;
+        if inbox.hint(Lane::Normal) > 0 {
+            self.let_some_gather();
+            if let Some(entry) = self.take_batch() {
+                return Some(entry);
+            }
+        }
+        if let Some(entry) = self.steal() {
+            return Some(entry);
+        }
+        if inbox.hint(Lane::Low) > 0 { inbox.pop_one(Lane::Low) } else { None }
+    }
+
+    /// Each look at the inbox takes its cache lines away from whoever submits. Where short
+    /// tasks come one after the other it pays to look rarely and take several: as long as
+    /// more come in, up to a batch.
+    fn let_some_gather(&self) {
+        let pool = self.pool();
+        if pool.config.linger_ns == 0 || !pool.sleep.is_short() {
+            return;
+        }
+        let mut seen = pool.inbox.hint(Lane::Normal);
+        for _ in 0..4 {
+            if seen >= BATCH {
+                return;
+            }
+            pause(LOOK_EVERY);
+            let now = pool.inbox.hint(Lane::Normal);
+            if now == seen {
+                return;
+            }
+            seen = now;
+        }
+    }
+
+    /// Moves a share of the inbox into the worker's own batch; the oldest is the answer.
+    fn take_batch(&self) -> Option<Entry> {
+        let pool = self.pool();
+        let mut batch = [MaybeUninit::uninit(); BATCH];
+        let sharers = pool.sleep.census().awake() as usize;
+        let taken = pool.inbox.pop(Lane::Normal, sharers, &mut batch);
+        // SAFETY: `pop` filled this many.
+        self.keep_rest(unsafe { &*(ptr::from_ref(&batch[..taken]) as *const [Entry]) })
+    }
+
+    /// Keeps all tasks but the first, which is the answer, in the worker's own batch.
+    fn keep_rest(&self, tasks: &[Entry]) -> Option<Entry> {
+        let (&first, rest) = tasks.split_first()?;
+        if let Some(second) = rest.first() {
+            tasks.iter().for_each(prefetch);
+            // SAFETY: the entry is ours until it is published. Relaxed: a figure.
+            let stamp = unsafe { second.as_ref() }.accepted_at();
+            self.public.batch_since.store(stamp, Ordering::Relaxed);
+            self.batch.fill(rest);
+            // Between the two queues they were nowhere to be seen: published anew.
+            fence(Ordering::SeqCst);
+            self.pool().look_for_a_worker(rest.len());
+        }
+        Some(first)
+    }
+
+    /// Takes work from another worker, beginning with a random one.
+    fn steal(&self) -> Option<Entry> {
+        let pool = self.pool();
+        // Acquire: pairs with the Release in `create`.
+        let used = pool.slots_used.load(Ordering::Acquire);
+        let start = self.random() as usize % used.max(1);
+        for place in (start..used).chain(0..start) {
+            // Acquire: pairs with the Release in `create`.
+            // SAFETY: a slot stays until the pool is destroyed.
+            let victim = unsafe { pool.slots[place].load(Ordering::Acquire).as_ref() };
+            let Some(victim) = victim.filter(|victim| !ptr::eq(*victim, self)) else { continue };
+            if let Some(entry) = self.steal_from(victim) {
+                self.public.tally.stolen.add_own(1);
+                return Some(entry);
+            }
+        }
+        None
+    }
+
+    fn steal_from(&self, victim: &Slot) -> Option<Entry> {
+        if victim.batch.len() > 0 {
+            let mut loot = [MaybeUninit::uninit(); BATCH];
+            let count = victim.batch.steal(&mut loot);
+            // SAFETY: `steal` filled this many.
+            let loot = unsafe { &*(ptr::from_ref(&loot[..count]) as *const [Entry]) };
+            if let Some(entry) = self.keep_rest(loot) {
+                return Some(entry);
+            }
+        }
+        match victim.theirs.len() {
+            0 => None,
+            _ => victim.theirs.steal(),
+        }
+    }
+
+    /// Marsaglia, "Xorshift RNGs" (2003), the 32-bit generator 13, 17, 5.
+    fn random(&self) -> u32 {
+        let mut x = self.mine().random.get();
+        x ^= x << 13;
+        x ^= x >> 17;
+        x ^= x << 5;
+        self.mine().random.set(x);
+        x
+    }
+
+    /// Step FOUND of the sleep protocol.
+    #[inline(always)]
+    pub(super) fn stop_searching(&self) {
+        if self.mine().searching.get() {
+            self.found();
+        }
+    }
+
+    #[cold]
+    fn found(&self) {
+        self.mine().searching.set(false);
+        let pool = self.pool();
+        pool.sleep.found();
+        if pool.has_work() {
+            pool.look_for_a_worker(pool.backlog());
+        }
+    }
+}
+
+#[inline(always)]
+fn prefetch(task: &Entry) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; any address is allowed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(task.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = task;
+}

@@ -1,0 +1,186 @@
+//! How a worker runs a task.
+
+use super::{Frame, Slot};
+use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::due;
+use crate::future::run::{self, Ended};
+use crate::future::state::{EXTRA, Outcome};
+use crate::platform::clock;
+use crate::sync::Ordering;
+use crate::thread_pool::queue::Entry;
+use crate::unwind::contain;
+use std::ptr;
+
+/// Times of a started task, in ticks.
+#[derive(Clone, Copy)]
+pub(in crate::thread_pool) struct Begun {
+    at: u64,
+    queued: u64,
+}
+
+impl Begun {
+    pub(in crate::thread_pool) fn now(task: &TaskCell) -> Begun {
+        Begun::at(task, clock::ticks())
+    }
+
+    #[inline(always)]
+    fn at(task: &TaskCell, at: u64) -> Begun {
+        Begun { at, queued: at.saturating_sub(task.accepted_at()) }
+    }
+
+    #[inline(always)]
+    pub(in crate::thread_pool) fn durations(self, end: u64) -> (u64, u64) {
+        (self.queued, end.saturating_sub(self.at))
+    }
+}
+
+/// A task that takes less than about this many nanoseconds is short: less than waking a
+/// worker would take.
+const SHORT_NS: u64 = 8_000;
+
+impl Slot {
+    /// Starts a queued task, unless it is settled already or must not start.
+    #[inline(always)]
+    pub(in crate::thread_pool) fn begin(&self, entry: Entry) -> Option<(TaskRef, Begun)> {
+        // SAFETY: the queue's reference becomes the runner's.
+        let task = self.start_task(unsafe { TaskRef::from_raw(entry) })?;
+        // Reading the clock is dear: one task's end is the next one's beginning.
+        let at = match self.mine().just_ended.get() {
+            0 => clock::ticks(),
+            end => end,
+        };
+        let begun = Begun::at(&task, at);
+        Some((task, begun))
+    }
+
+    /// As `begin`, for a task with the reference that will be the runner's.
+    #[inline(always)]
+    pub(in crate::thread_pool) fn start_task(&self, task: TaskRef) -> Option<TaskRef> {
+        let pool = self.pool();
+        if pool.must_not_start(&task) {
+            return None;
+        }
+        // Relaxed: raised once, and tasks that start meanwhile may count either way.
+        let late = pool.stop_level.load(Ordering::Relaxed) != 0;
+        if !task.state.start(late) {
+            return None;
+        }
+        pool.give_room_of(&task);
+        Some(task)
+    }
+
+    // ---- running ----
+
+    /// Runs a started task and everything that becomes due with it. Not contained.
+    #[inline(always)]
+    pub(in crate::thread_pool) fn run(&self, task: TaskRef, begun: Begun) {
+        if task.snapshot().has(EXTRA) {
+            return self.run_with_care(task, begun);
+        }
+        let ended = {
+            let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
+            let _running = Running::enter(self, &frame, begun.at);
+            run::run_started(task, |_| self.end_of(begun))
+        };
+        self.count(ended);
+        self.call_what_is_due();
+    }
+
+    /// As `run`, for a task with options, or in a pool that counts bytes.
+    #[inline(never)]
+    fn run_with_care(&self, task: TaskRef, begun: Begun) {
+        let pool = self.pool();
+        let timed = pool.prepare_timed(&task);
+        let ended = {
+            let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
+            let _running = Running::enter(self, &frame, begun.at);
+            run::run_started(task, |task| {
+                pool.charge_result(task);
+                self.end_of(begun)
+            })
+        };
+        self.count(ended);
+        if let Some(task) = timed {
+            let _ = contain(|| pool.disarm(task, ended));
+        }
+        self.call_what_is_due();
+    }
+
+    /// The function has returned: how long the task was queued and ran.
+    #[inline(always)]
+    fn end_of(&self, begun: Begun) -> (u64, u64) {
+        let mine = self.mine();
+        let end = clock::ticks();
+        mine.just_ended.set(end);
+        let (queued, ran) = begun.durations(end);
+        if ran > clock::about_ticks(SHORT_NS) {
+            mine.ran_long.set(true);
+            self.pool().sleep.set_short(false);
+        }
+        (queued, ran)
+    }
+
+    #[inline(always)]
+    fn count(&self, ended: Ended) {
+        let tally = &self.public.tally;
+        match ended {
+            Ended::Settled(Outcome::Succeeded) => tally.succeeded.add_own(1),
+            Ended::Settled(outcome) => tally.outcome(outcome).add_own(1),
+            Ended::TooLate | Ended::Detached => {}
+        }
+    }
+
+    /// Callbacks and free functions that have become due with the last task.
+    #[inline(always)]
+    fn call_what_is_due(&self) {
+        // SAFETY: this thread's own block, which lasts as long as the thread.
+        if due::pending_in(unsafe { &*self.mine().local.get() }) {
+            due::run_all();
+            self.mine().just_ended.set(0);
+        }
+    }
+}
+
+/// The task on top of a worker's stack, for as long as its function is there.
+struct Running<'a> {
+    slot: &'a Slot,
+    outer_since: u64,
+}
+
+impl<'a> Running<'a> {
+    #[inline(always)]
+    fn enter(slot: &'a Slot, frame: &Frame, begin: u64) -> Running<'a> {
+        let (mine, public) = (slot.mine(), slot.public());
+        mine.frames.set(frame);
+        mine.worked.set(true);
+        // Relaxed: see `Slot::idle`.
+        if slot.pool().quiet.load(Ordering::Relaxed) {
+            slot.pool().quiet.store(false, Ordering::Relaxed);
+        }
+        // Relaxed: figures for the monitor; only this thread writes them.
+        let outer_since = public.since.load(Ordering::Relaxed);
+        public.since.store(begin.max(1), Ordering::Relaxed);
+        public.tally.entered.add_own(1);
+        Running { slot, outer_since }
+    }
+}
+
+impl Drop for Running<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        let (mine, public) = (self.slot.mine(), self.slot.public());
+        // SAFETY: the innermost frame is the one this guard was made with, still on the
+        // stack below us.
+        mine.frames.set(unsafe { mine.frames.get().as_ref() }.map_or(ptr::null(), |top| top.below));
+        // Relaxed: as in `enter`.
+        public.since.store(self.outer_since, Ordering::Relaxed);
+        public.tally.left.add_own(1);
+        // Relaxed: set under the roster's lock; looked at again under it.
+        if public.dormant.load(Ordering::Relaxed) != 0 {
+            self.slot.pool().wake_dormant(self.slot);
+        }
+        if self.outer_since == 0 && mine.has_turn.replace(false) {
+            self.slot.pool().turn.give();
+        }
+    }
+}
