@@ -1,7 +1,7 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
 use crate::error::{Error, Kind, Result};
-use crate::future::cell::{TaskRef, Work};
+use crate::future::cell::{Data, TaskCell, TaskFn, TaskRef, Work};
 use crate::future::extra::Spec;
 use crate::future::owner::{Owner, OwnerRef};
 use crate::shared::Shared;
@@ -70,6 +70,24 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// `submit` where nothing is unusual; None: nothing was done. See
+    /// `Pool::submit_straight`.
+    ///
+    /// # Safety
+    /// `out` is NULL, and the task will have no handle, or has room for it.
+    #[inline(always)]
+    pub(crate) unsafe fn submit_straight(
+        self,
+        function: TaskFn,
+        data: Data<'_>,
+        out: *mut NonNull<TaskCell>,
+    ) -> Option<Result<()>> {
+        match self.arm() {
+            // SAFETY: by the contract.
+            Arm::Threads(pool) => unsafe { pool.submit_straight(function, data, out) },
+        }
+    }
+
     /// Runs what `submit` left to its caller. Not contained: calls the user.
     pub(crate) fn run_here(self, task: TaskRef) {
         match self.arm() {
@@ -85,7 +103,7 @@ impl<'a> Executor<'a> {
         item_size: usize,
         count: usize,
         spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<crate::future::cell::TaskCell>>>,
+        out: Option<NonNull<NonNull<TaskCell>>>,
     ) -> Result<()> {
         match self.arm() {
             // SAFETY: by the contract.

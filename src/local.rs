@@ -39,19 +39,26 @@ pub(crate) struct Local {
 
 /// Free blocks of one size, for this thread alone (`future::arena`).
 pub(crate) struct Magazine {
-    /// A list of `count` blocks.
+    /// A list of blocks, `room` short of a whole chain.
     pub(crate) head: Cell<*mut ()>,
-    pub(crate) count: Cell<u32>,
+    pub(crate) room: Cell<u32>,
     /// How many to fetch next time.
     pub(crate) wanted: Cell<u32>,
     /// A whole chain, or NULL.
     pub(crate) spare: Cell<*mut ()>,
 }
 
-/// The calling thread's block.
+/// The calling thread's block. It lasts as long as the thread, which a reference to it cannot
+/// leave: `Local` is not `Sync`.
+#[inline(always)]
+pub(crate) fn here<'a>() -> &'a Local {
+    place::here()
+}
+
+/// Looks at the calling thread's block.
 #[inline(always)]
 pub(crate) fn with<R>(use_it: impl FnOnce(&Local) -> R) -> R {
-    place::with(use_it)
+    use_it(here())
 }
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux", not(miri), not(loom)))]
@@ -73,14 +80,13 @@ mod place {
     );
 
     #[inline(always)]
-    pub(super) fn with<R>(use_it: impl FnOnce(&Local) -> R) -> R {
+    pub(super) fn here<'a>() -> &'a Local {
         let local: *const Local;
         // SAFETY: the sequence of the psABI for a TLS descriptor. It keeps all general
         // registers but RAX; C libraries that forget to save the vector registers where
-        // the block has to be made are why these are given up. Zero bytes are a valid Local,
-        // and the block lasts as long as the thread, which this reference cannot leave:
-        // Local is not Sync.
-        let local = unsafe {
+        // the block has to be made are why these are given up. Zero bytes are a valid Local;
+        // see `super::here` for how long it lasts.
+        unsafe {
             std::arch::asm!(
                 "lea rax, [rip + cfut_thread_local@tlsdesc]",
                 "call [rax + cfut_thread_local@tlscall]",
@@ -92,8 +98,7 @@ mod place {
                 out("xmm12") _, out("xmm13") _, out("xmm14") _, out("xmm15") _,
             );
             &*local
-        };
-        use_it(local)
+        }
     }
 }
 
@@ -115,7 +120,7 @@ mod place {
             magazines: [const {
                 Magazine {
                     head: Cell::new(ptr::null_mut()),
-                    count: Cell::new(0),
+                    room: Cell::new(0),
                     wanted: Cell::new(0),
                     spare: Cell::new(ptr::null_mut()),
                 }
@@ -134,7 +139,9 @@ mod place {
     }
 
     #[inline(always)]
-    pub(super) fn with<R>(use_it: impl FnOnce(&Local) -> R) -> R {
-        LOCAL.with(use_it)
+    pub(super) fn here<'a>() -> &'a Local {
+        // SAFETY: it has no destructor, so it lasts as long as the thread; `super::here` says
+        // why that is long enough.
+        LOCAL.with(|local| unsafe { &*ptr::from_ref(local) })
     }
 }

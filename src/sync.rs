@@ -115,7 +115,9 @@ mod imp {
     const HELD: u32 = 1;
     const AWAITED: u32 = 2;
 
-    /// Mutual exclusion for a few instructions.
+    /// Mutual exclusion for a few instructions. The state comes first, beside what the holder
+    /// looks at first.
+    #[repr(C)]
     pub(crate) struct Lock<T> {
         state: Futex32,
         value: UnsafeCell<T>,
@@ -142,6 +144,21 @@ mod imp {
                 self.lock_slow();
             }
             Guard(self)
+        }
+
+        /// Takes the lock if it is free.
+        #[inline(always)]
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+            // Acquire: as in `lock`.
+            let taken =
+                self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
+            taken.is_ok().then(|| Guard(self))
+        }
+
+        /// Wakes a thread that `Guard::unlock` told of.
+        #[cold]
+        pub(crate) fn wake(&self) {
+            self.state.wake_one();
         }
 
         #[cold]
@@ -199,6 +216,16 @@ mod imp {
         fn deref_mut(&mut self) -> &mut T {
             // SAFETY: as in `deref`, and the guard is borrowed uniquely.
             self.0.value.with_mut(|value| unsafe { &mut *value })
+        }
+    }
+
+    impl<T> Guard<'_, T> {
+        /// Gives the lock back; true: the caller is to call `Lock::wake`.
+        #[inline(always)]
+        pub(crate) fn unlock(self) -> bool {
+            let lock = std::mem::ManuallyDrop::new(self).0;
+            // Release: pairs with the Acquire in `lock`, publishes the value.
+            lock.state.swap(FREE, Ordering::Release) == AWAITED
         }
     }
 

@@ -11,6 +11,7 @@
 //!     places; they run on an ordinary return and on a forced unwind alike.
 //! U4. Where going on would break memory safety, `die` ends the process with a text.
 
+use crate::error::{Error, Kind};
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
@@ -26,6 +27,12 @@ impl Contained {
         } else {
             "no text"
         }
+    }
+
+    /// As the error that the caller sees.
+    #[cold]
+    pub(crate) fn into_error(self) -> Error {
+        Error::new(Kind::Panic, format_args!("defect inside the library: {}", self.text()))
     }
 }
 

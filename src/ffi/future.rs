@@ -49,6 +49,17 @@ pub unsafe extern "C-unwind" fn cfut_future_retain(future: *mut cfut_future) -> 
 /// Thread: any, also callbacks of the future itself. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_release(future: *mut cfut_future) {
+    // SAFETY: the contract of `ffi`. The way of most releases.
+    if unsafe { !handle::release_plain(future) } {
+        // SAFETY: the contract of `ffi`.
+        unsafe { release_ordinarily(future) };
+    }
+}
+
+/// # Safety
+/// The contract of `ffi`.
+#[inline(never)]
+unsafe fn release_ordinarily(future: *mut cfut_future) {
     guard::value_then_calls((), || {
         // SAFETY: the contract of `ffi`.
         drop(unsafe { handle::take_future(future) });
@@ -131,7 +142,7 @@ pub(super) fn wait_for(cell: &TaskCell, timeout: Timeout) -> cfut_status {
     loop {
         let step = match contain(|| wait.step()) {
             Ok(step) => step,
-            Err(panic) => return guard::defect(&panic),
+            Err(panic) => return guard::defect(panic),
         };
         match step {
             Step::Settled(outcome) => return status::of_outcome(outcome),

@@ -164,7 +164,7 @@ fn wait_some(list: &[*const TaskCell], mode: i32, timeout: Timeout) -> cfut_stat
             Ok(Ok(Step::CallDue)) => due::run_all(),
             Ok(Ok(Step::Help(helped))) => helped.run(),
             Ok(Err(Error(kind))) => return status::of_error(kind),
-            Err(panic) => return guard::defect(&panic),
+            Err(panic) => return guard::defect(panic),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::status;
 use super::types::cfut_status;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::future::due;
 use crate::unwind::{Contained, contain};
 
@@ -15,7 +15,7 @@ pub(super) fn status(body: impl FnOnce() -> Result<cfut_status>) -> cfut_status 
     match contain(body) {
         Ok(Ok(status)) => status,
         Ok(Err(Error(kind))) => status::of_error(kind),
-        Err(panic) => defect(&panic),
+        Err(panic) => defect(panic),
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn value<T>(neutral: T, body: impl FnOnce() -> Result<T>) -> T {
         Ok(Ok(value)) => value,
         Ok(Err(_)) => neutral,
         Err(panic) => {
-            defect(&panic);
+            defect(panic);
             neutral
         }
     }
@@ -50,7 +50,6 @@ pub(super) fn value_then_calls<T>(neutral: T, body: impl FnOnce() -> Result<T>) 
 
 /// A panic of ours at the border.
 #[cold]
-pub(super) fn defect(panic: &Contained) -> cfut_status {
-    let text = panic.text();
-    status::of_error(Error::new(Kind::Panic, format_args!("defect inside the library: {text}")).0)
+pub(super) fn defect(panic: Contained) -> cfut_status {
+    status::of_error(panic.into_error().0)
 }

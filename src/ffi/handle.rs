@@ -10,7 +10,7 @@ use crate::checks;
 use crate::error::{Result, fail};
 use crate::executor::Executor;
 use crate::future::buffer::{Buffer, BufferRef};
-use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::cell::{self, TaskCell, TaskRef};
 use crate::future::owner::{Owner, OwnerRef};
 use crate::future::queue::{Queue, QueueRef};
 use crate::future::state::Outcome;
@@ -112,6 +112,18 @@ pub(super) unsafe fn take_future(future: *mut cfut_future) -> Option<TaskRef> {
     checks::taken("future", future);
     // SAFETY: by the contract the count becomes ours.
     NonNull::new(future.cast()).map(|cell| unsafe { TaskRef::from_raw(cell) })
+}
+
+/// Takes and drops the last handle of a future with nothing to free but itself. False:
+/// nothing was done.
+///
+/// # Safety
+/// As `take_future`.
+#[inline(always)]
+pub(super) unsafe fn release_plain(future: *mut cfut_future) -> bool {
+    // SAFETY: by the contract. Where handles are noted (`checks`), no thread has the magazines
+    // that this needs.
+    NonNull::new(future.cast()).is_some_and(|cell| unsafe { cell::release_plain(cell) })
 }
 
 /// # Safety

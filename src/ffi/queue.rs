@@ -153,7 +153,7 @@ fn wait_for_entry(
             Ok(Ok(Some(status))) => return status,
             Ok(Ok(None)) => {}
             Ok(Err(Error(kind))) => return status::of_error(kind),
-            Err(panic) => return guard::defect(&panic),
+            Err(panic) => return guard::defect(panic),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! 0 to 99 are outcomes, -1 to -99 misuse and failures.
 
 use super::types::cfut_status;
-use crate::error::Kind;
+use crate::error::{Error, Kind, Result};
 use crate::future::state::Outcome;
 
 macro_rules! statuses {
@@ -87,5 +87,14 @@ mod tests {
             assert!(ALL[place + 1..].iter().all(|other| other.0 != one.0 && other.1 != one.1));
         }
         assert_eq!(crate::future::run::THREAD_ENDED, EPANIC);
+    }
+}
+
+/// CFUT_OK, or the status of the error.
+#[inline(always)]
+pub(super) fn of(result: Result<()>) -> cfut_status {
+    match result {
+        Ok(()) => OK,
+        Err(Error(kind)) => of_error(kind),
     }
 }

@@ -3,14 +3,14 @@
 use super::guard;
 use super::handle;
 use super::status;
-use super::task::{Task, task_fn};
+use super::task::{Task, any_task_fn, task_fn};
 use super::types::{
     cfut_buffer, cfut_closure_fn, cfut_executor, cfut_free_fn, cfut_future, cfut_status, cfut_task,
     cfut_task_fn,
 };
 use crate::error::{Error, Result, fail};
 use crate::executor::Executor;
-use crate::future::cell::{ClosureFn, TaskRef, Work};
+use crate::future::cell::{ClosureFn, Data, TaskRef, Work};
 use crate::future::due::{self, Moved};
 use crate::future::owner::OwnerRef;
 use crate::thread_pool::Submitted;
@@ -90,12 +90,94 @@ pub unsafe extern "C-unwind" fn cfut_submit(
     len: usize,
     out: *mut *mut cfut_future,
 ) -> cfut_status {
+    // SAFETY: the contract of `ffi`.
+    if let (Some(word), false) = (unsafe { small_data(data, len) }, out.is_null()) {
+        // SAFETY: the contract of `ffi`.
+        if let Some(accepted) = unsafe { submit_straight(executor, r#fn, word, out) } {
+            return status::of(accepted);
+        }
+    }
+    // SAFETY: the contract of `ffi`.
+    unsafe { submit_bytes(executor, r#fn, data, len, out) }
+}
+
+/// Argument bytes that fit the cell and whose number is that of a common type; None: others.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(always)]
+unsafe fn small_data(data: *const c_void, len: usize) -> Option<Data<'static>> {
+    if len == 0 {
+        return Some(Data::Word(0, 0));
+    }
+    if data.is_null() {
+        return None;
+    }
+    let mut word = [0u8; 8];
+    // SAFETY: by the contract the bytes are there.
+    unsafe {
+        match len {
+            8 => word = data.cast::<[u8; 8]>().read(),
+            4 => word[..4].copy_from_slice(&data.cast::<[u8; 4]>().read()),
+            _ => return None,
+        }
+    }
+    Some(Data::Word(usize::from_ne_bytes(word), len))
+}
+
+/// The way of most submits. None: nothing was done, and the ordinary way, which is contained
+/// and says why, has to be gone.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(always)]
+unsafe fn submit_straight(
+    executor: *mut cfut_executor,
+    function: cfut_task_fn,
+    data: Data<'_>,
+    out: *mut *mut cfut_future,
+) -> Option<Result<()>> {
+    let (Some(executor), Some(function)) = (NonNull::new(executor), any_task_fn(function)) else {
+        return None;
+    };
+    // SAFETY: by the contract the executor is alive, and `out` is NULL or has room for a
+    // handle, which is a pointer to a cell. Where handles are noted (`checks`), no cell is at
+    // hand, and nothing is done.
+    unsafe { Executor::from_ptr(executor.cast()).submit_straight(function, data, out.cast()) }
+}
+
+/// The ordinary way of a submit, and the straight one for what is less common.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(never)]
+unsafe fn submit_bytes(
+    executor: *mut cfut_executor,
+    function: cfut_task_fn,
+    data: *const c_void,
+    len: usize,
+    out: *mut *mut cfut_future,
+) -> cfut_status {
+    // SAFETY: the contract of `ffi`.
+    let data_here = unsafe {
+        match len {
+            0..=8 => small_data(data, len),
+            _ if data.is_null() || len > isize::MAX as usize => None,
+            _ => Some(Data::Tail(std::slice::from_raw_parts(data.cast::<u8>(), len))),
+        }
+    };
+    if let Some(data) = data_here {
+        // SAFETY: the contract of `ffi`.
+        if let Some(accepted) = unsafe { submit_straight(executor, function, data, out) } {
+            return status::of(accepted);
+        }
+    }
     let mut left = None;
     let status = guard::status(|| {
         // SAFETY: the contract of `ffi`.
         let (executor, data) =
             unsafe { (handle::borrow_executor(executor)?, handle::borrow_bytes(data, len)?) };
-        let work = Work::Bytes(task_fn(r#fn)?, data);
+        let work = Work::Bytes(task_fn(function)?, data);
         let submitted = executor.submit(work, len as u64, None, !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });

@@ -46,11 +46,16 @@ impl Task {
 
 /// A function of the user's as the library calls it: the same, with the promise as a cell.
 pub(super) fn task_fn(function: cfut_task_fn) -> Result<TaskFn> {
-    match function {
-        // SAFETY: the types differ in what their opaque pointers are called.
-        Some(function) => Ok(unsafe { std::mem::transmute::<_, TaskFn>(function) }),
+    match any_task_fn(function) {
+        Some(function) => Ok(function),
         None => fail!(Invalid, "the task function is NULL"),
     }
+}
+
+#[inline(always)]
+pub(super) fn any_task_fn(function: cfut_task_fn) -> Option<TaskFn> {
+    // SAFETY: the types differ in what their opaque pointers are called.
+    function.map(|function| unsafe { std::mem::transmute::<_, TaskFn>(function) })
 }
 
 /// ---- 4. Tasks: what to run -----------------------------------------------------------

@@ -42,7 +42,7 @@ mod magazine;
 mod slabs;
 
 #[cfg(not(loom))]
-pub(crate) use magazine::{allocate, generation_of, release};
+pub(crate) use magazine::{allocate, generation_of, give_ready, is_ready, release, take_ready};
 #[cfg(loom)]
 pub(crate) use plain::{allocate, generation_of, release};
 

@@ -6,9 +6,9 @@
 //! | 0 | `state` | see `state` | | |
 //! | 8 | `hooks` | who wants to know, newest last | same | callbacks not run yet |
 //! | 16 | `owner` | executor, or the `Extra` | same | link of the due list, or the `Extra` |
-//! | 24 | `stamp` | when it was accepted | how long it was queued | and how long it ran |
+//! | 24 | `stamp` | when it was accepted | same | how long it was queued, if it ran |
 //! | 32 | `front` | function and argument | recorded result | result |
-//! | 48 | `back` | third argument word, or up to 8 bytes of data | same | unused |
+//! | 48 | `back` | third argument word, or up to 8 bytes of data | same | how long it ran, if it ran |
 //! | 56 | `code` | | recorded code | code |
 //! | 60 | `promises` | promise handles, the runner's included | same | |
 //! | 64 | tail | argument bytes, or `ThenArgs` and a hook | same | unused |
@@ -23,7 +23,9 @@ use super::hook::Hook;
 use super::owner::Owner;
 use super::state::{self, Snapshot, State};
 use super::then::ThenArgs;
-use crate::platform::fork;
+#[cfg(not(loom))]
+use crate::local::{self, Local};
+use crate::platform::{clock, fork};
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use std::ffi::c_void;
 use std::fmt;
@@ -112,6 +114,16 @@ unsafe impl Send for TaskCell {}
 // SAFETY: as above.
 unsafe impl Sync for TaskCell {}
 
+/// Argument bytes by the place they will have.
+#[derive(Clone, Copy)]
+#[cfg(not(loom))]
+pub(crate) enum Data<'a> {
+    /// In the cell: up to 8, as they lie in memory, and their number.
+    Word(usize, usize),
+    /// More than that.
+    Tail(&'a [u8]),
+}
+
 /// Function and arguments of a cell to be made.
 pub(crate) enum Work<'a> {
     Promise,
@@ -123,6 +135,45 @@ pub(crate) enum Work<'a> {
 }
 
 impl TaskCell {
+    /// A queued task of `owner` made of what the thread has at hand, in the process
+    /// `generation` and where ticks are fast; None: `allocate` is needed.
+    #[inline(always)]
+    #[cfg(not(loom))]
+    pub(crate) fn at_hand(
+        local: &Local,
+        owner: NonNull<Owner>,
+        generation: u32,
+        (function, data): (TaskFn, Data<'_>),
+        refs: u32,
+    ) -> Option<NonNull<TaskCell>> {
+        let (class, length, word) = match data {
+            Data::Word(word, length) => (0, length, word),
+            Data::Tail(data) => (arena::class_for_tail(data.len())?, data.len(), 0),
+        };
+        let place = arena::take_ready(local, generation, class)?.cast::<TaskCell>();
+        // For `block`.
+        let _ = place.as_ptr().expose_provenance();
+        // SAFETY: fresh memory of at least a cell's size with the tail of its class, aligned
+        // to 64.
+        unsafe {
+            place.write(TaskCell {
+                state: State::new(Kind::Bytes as u32, class as u32, 0, refs),
+                hooks: UnsafeCell::new(ptr::null_mut()),
+                owner: AtomicPtr::new(owner.as_ptr().cast()),
+                stamp: AtomicU64::new(clock::fast_ticks()),
+                front: UnsafeCell::new(Front([function as Word, number(length)])),
+                back: UnsafeCell::new(number(word)),
+                code: AtomicI32::new(0),
+                promises: AtomicU32::new(1),
+            });
+            if let Data::Tail(data) = data {
+                let tail = TaskCell::tail(place);
+                tail.as_ptr().copy_from_nonoverlapping(data.as_ptr(), data.len());
+            }
+        }
+        Some(place)
+    }
+
     /// A cell with `refs` references, PENDING. None when there is no memory; `work` is
     /// dropped then, but for a closure's argument, which stays the caller's.
     #[inline(always)]
@@ -288,6 +339,20 @@ impl TaskCell {
         self.front.with(|front| unsafe { *front }).0
     }
 
+    /// The call of a started `Kind::Bytes` task: function, data, length.
+    ///
+    /// # Safety
+    /// As `front`, and the cell is of that kind.
+    #[inline(always)]
+    pub(crate) unsafe fn bytes_call(&self) -> (TaskFn, *const c_void, usize) {
+        // SAFETY: by the contract; `with_bytes` stored the function here.
+        let (function, length) = unsafe {
+            let [first, second] = self.front();
+            (std::mem::transmute::<Word, TaskFn>(first), second.addr())
+        };
+        (function, self.inline_data(length), length)
+    }
+
     /// # Safety
     /// As `front`.
     pub(super) unsafe fn back(&self) -> Word {
@@ -362,33 +427,42 @@ impl TaskCell {
     #[inline(always)]
     pub(crate) fn stamp_accepted(&self, ticks: u64) {
         // Relaxed, here and below: figures, nothing is published with them.
-        self.stamp.store(ticks & !MEASURED, Ordering::Relaxed);
+        self.stamp.store(ticks, Ordering::Relaxed);
     }
 
-    pub(crate) fn accepted_at(&self) -> u64 {
-        self.stamp.load(Ordering::Relaxed) & !MEASURED
-    }
-
-    /// Turns the stamp into the time it was queued and has run, in ticks.
     #[inline(always)]
-    pub(crate) fn stamp_durations(&self, queued: u64, ran: u64) {
-        let pair = u64::from((queued as f32).to_bits()) << 32 | u64::from((ran as f32).to_bits());
-        self.stamp.store(pair | MEASURED, Ordering::Relaxed);
+    pub(crate) fn accepted_at(&self) -> u64 {
+        self.stamp.load(Ordering::Relaxed)
+    }
+
+    /// Notes how long it was queued and has run, in ticks, before anybody can see its end.
+    ///
+    /// # Safety
+    /// The caller runs the task, whose function has returned: `back` is free (F2).
+    #[inline(always)]
+    pub(crate) unsafe fn stamp_durations(&self, queued: u64, ran: u64) {
+        // Relaxed: published with the end of IN_TASK.
+        self.stamp.store(queued, Ordering::Relaxed);
+        // SAFETY: by the contract nobody else touches `back` until IN_TASK is gone.
+        unsafe { self.set_back(number(ran as usize)) };
     }
 
     /// (queued, ran) in ticks; zero where it never got there.
     pub(crate) fn durations(&self) -> (u64, u64) {
-        let stamp = self.stamp.load(Ordering::Relaxed);
-        if stamp & MEASURED == 0 {
+        let seen = self.snapshot();
+        if !seen.has(state::RAN) || seen.has(state::IN_TASK) {
             return (0, 0);
         }
-        let queued = f32::from_bits((stamp >> 32) as u32 & !(1 << 31));
-        (queued as u64, f32::from_bits(stamp as u32) as u64)
+        // Counters of two processors may differ by a little: not below zero.
+        let span = |ticks: u64| (ticks as i64).max(0) as u64;
+        // SAFETY: it ran and IN_TASK is gone: nobody writes `back` any more.
+        let ran = unsafe { self.back() }.addr() as u64;
+        (span(self.stamp.load(Ordering::Relaxed)), span(ran))
     }
 
-    /// Whether the function of a settled task was ever entered.
+    /// Whether the function of the task was ever entered.
     pub(crate) fn has_run(&self) -> bool {
-        self.stamp.load(Ordering::Relaxed) & MEASURED != 0
+        self.snapshot().has(state::RAN)
     }
 
     /// Gives a cell that nobody else knows to an executor.
@@ -465,8 +539,6 @@ impl TaskCell {
     }
 }
 
-const MEASURED: u64 = 1 << 63;
-
 impl fmt::Debug for TaskCell {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seen = self.snapshot();
@@ -524,6 +596,27 @@ impl Drop for TaskRef {
     }
 }
 
+/// Drops the last reference to a cell with nothing to free but itself, if that is what it is;
+/// false: nothing was done, and `release` is needed.
+///
+/// # Safety
+/// As `release`.
+#[inline(always)]
+#[cfg(not(loom))]
+pub(crate) unsafe fn release_plain(cell: NonNull<TaskCell>) -> bool {
+    // SAFETY: by the contract the cell is alive.
+    let this = unsafe { cell.as_ref() };
+    let seen = this.snapshot();
+    let local = local::here();
+    if !seen.is_last_of_small() || !arena::is_ready(local) {
+        return false;
+    }
+    this.state.bury();
+    // SAFETY: that was the last reference; a cell of the first class.
+    unsafe { arena::give_ready(local, cell.cast(), 0) };
+    true
+}
+
 /// Drops one reference. The last one frees the cell; a value's free function becomes due.
 ///
 /// # Safety
@@ -537,20 +630,24 @@ pub(crate) unsafe fn release(cell: NonNull<TaskCell>) {
     }
 }
 
+/// Frees a cell; false: something of the user's may be due now.
+///
 /// # Safety
 /// No reference to the cell is left.
 #[inline(always)]
-pub(super) unsafe fn destroy(cell: NonNull<TaskCell>) {
+pub(crate) unsafe fn destroy(cell: NonNull<TaskCell>) -> bool {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
     let seen = this.snapshot();
     if !seen.is_plain() {
         // SAFETY: by the contract.
-        return unsafe { destroy_slowly(cell) };
+        unsafe { destroy_slowly(cell) };
+        return false;
     }
     this.state.bury();
     // SAFETY: the class it was allocated from; nobody refers to it.
     unsafe { arena::release(cell.cast(), seen.class() as usize) };
+    true
 }
 
 /// # Safety

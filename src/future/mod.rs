@@ -36,7 +36,8 @@
 //! F2. `front` and `back` hold the arguments until the task starts and belong to whoever
 //!     starts it, or settles it unstarted. From then on `front` is the result's: written
 //!     once, under LOCK, before RECORDED or the settled life publishes it; read-only
-//!     afterwards. `back` stays the runner's until its function has returned.
+//!     afterwards. `back` stays the runner's, who at the end leaves there how long the task
+//!     ran, until IN_TASK is gone; read-only afterwards.
 //! F3. The ring of hooks and the progress are touched under LOCK only.
 //! F4. Life and outcome change in `state` only, each to its last value once: a future
 //!     settles exactly once, whoever else tries is told.

@@ -17,7 +17,7 @@ pub(crate) struct Owner {
     /// The fork generation it belongs to.
     pub(crate) generation: u32,
     /// What submits and runners must look at; 0 while nothing is unusual, so that one look
-    /// tells. Bits of `attention`, which stay once they are set.
+    /// tells. Bits of `attention`.
     attention: AtomicU32,
 }
 
@@ -31,6 +31,10 @@ pub(crate) mod attention {
     pub(crate) const STOPS: u32 = 1 << 2;
     /// Tasks run by turns (`thread_pool::turn`).
     pub(crate) const TURNS: u32 = 1 << 3;
+    /// Tasks of high priority are queued; the only bit that goes again.
+    pub(crate) const URGENT: u32 = 1 << 5;
+    /// The time is not to be had from the processor's counter.
+    pub(crate) const SLOW_CLOCK: u32 = 1 << 4;
 }
 
 /// How far a task was when somebody other than its runner settled it.
@@ -82,6 +86,19 @@ impl Owner {
         // Relaxed: whoever raises a bit has changed what it stands for before, and does not
         // count on being seen at once.
         self.attention.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether a bit of `attention` is set.
+    #[inline(always)]
+    pub(crate) fn needs(&self, bit: u32) -> bool {
+        // Relaxed: as in `is_plain`.
+        self.attention.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Takes a bit of `attention` back.
+    pub(crate) fn end_attention(&self, bit: u32) {
+        // Relaxed: as in `is_plain`.
+        self.attention.fetch_and(!bit, Ordering::Relaxed);
     }
 
     /// Sets a bit of `attention`.

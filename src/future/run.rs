@@ -10,8 +10,10 @@ use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
 use super::result::Payload;
 use super::settle::Verdict;
-use super::state::{Finish, IN_TASK, Outcome};
+use super::state::{Finish, HOOKS, IN_TASK, Outcome, RECORDED};
 use super::then::{ThenArgs, ThenCall};
+use crate::error::Lossy;
+use crate::log::{self, Level};
 use crate::sync::Ordering;
 use crate::unwind::contain;
 use std::ffi::c_void;
@@ -49,16 +51,83 @@ pub(crate) fn run_started(cell: TaskRef, at_end: impl FnOnce(&TaskRef) -> (u64, 
     let code = call.make(cell);
     let Some(cell) = guard.0.take() else { return Ended::TooLate };
     if let Ok((queued, ran)) = contain(|| at_end(&cell)) {
-        cell.stamp_durations(queued, ran);
+        // SAFETY: the function has returned, and the arguments are gone.
+        unsafe { cell.stamp_durations(queued, ran) };
     }
-    let cell = cell.into_raw();
     // SAFETY: the runner's reference, handed over.
-    match contain(|| unsafe { complete(cell, code) }) {
+    unsafe { end(cell.into_raw(), code) }
+}
+
+/// Ends a task whose function has returned `code` and whose durations are stamped. Not
+/// contained: a failure that nobody will see goes to the log.
+///
+/// # Safety
+/// The caller started the task and hands over the runner's reference.
+#[inline(always)]
+pub(crate) unsafe fn end(cell: NonNull<TaskCell>, code: i32) -> Ended {
+    // SAFETY: by the contract the cell is alive until `complete`.
+    let witness = unsafe { unobserved_failure(cell.as_ref(), code) };
+    // SAFETY: by the contract.
+    let ended = match contain(|| unsafe { complete(cell, code) }) {
         Ok(ended) => ended,
         // SAFETY: as far as a defect lets us know: what can fail in `complete` comes
         // before it drops the reference.
         Err(panic) => broken_by_us(unsafe { TaskRef::from_raw(cell) }, panic.text()),
+    };
+    if let Some(cell) = witness {
+        report_failure(cell, ended);
     }
+    ended
+}
+
+/// A reference to a task that is about to fail, if the runner has the only one and no
+/// callback will be told.
+#[inline(always)]
+fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
+    let seen = cell.snapshot();
+    let fails = match code {
+        0 => seen.has(RECORDED) && seen.outcome() == Outcome::Failed,
+        code => code != DETACH,
+    };
+    (fails && seen.refs() == 1 && !seen.has(HOOKS)).then(|| cell.clone_ref())
+}
+
+#[cold]
+fn report_failure(cell: TaskRef, ended: Ended) {
+    if ended == Ended::Settled(Outcome::Failed) {
+        let name = cell.spec().map_or(&b""[..], |spec| spec.name.as_bytes());
+        let message = cell.message().as_bytes();
+        log::write(
+            Level::Error,
+            format_args!(
+                "task{}{} failed with code {}{}{}, and nobody has its future",
+                if name.is_empty() { "" } else { " " },
+                Lossy(name),
+                cell.code(),
+                if message.is_empty() { "" } else { ": " },
+                Lossy(message)
+            ),
+        );
+    }
+    let _ = contain(|| drop(cell));
+}
+
+/// Settles a task whose function never returned, for the thread ends. The runner's
+/// reference goes.
+#[cold]
+pub(crate) fn thread_ended(cell: TaskRef) {
+    let text = b"the thread ended inside the task (pthread_exit, cancellation or an exception)";
+    let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
+    let seen = cell.snapshot();
+    let unobserved = seen.refs() == 1 && !seen.has(HOOKS);
+    let settled = contain(|| cell.settle_if(&cell, |_| true, verdict));
+    if unobserved && matches!(settled, Ok(true)) {
+        report_failure(cell, Ended::Settled(Outcome::Failed));
+    } else {
+        let _ = contain(|| drop(cell));
+    }
+    // Its callbacks have to run in this thread, which is about to go.
+    due::run_pending();
 }
 
 /// Runs a continuation that has no executor, or whose executor takes no work any more.
@@ -82,13 +151,9 @@ struct Unreturned(Option<TaskRef>);
 
 impl Drop for Unreturned {
     fn drop(&mut self) {
-        let Some(cell) = self.0.take() else { return };
-        let text = b"the thread ended inside the task (pthread_exit, cancellation or an exception)";
-        let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
-        let _ = contain(|| cell.settle_if(&cell, |_| true, verdict));
-        drop(cell);
-        // Its callbacks have to run in this thread, which is about to go.
-        due::run_pending();
+        if let Some(cell) = self.0.take() {
+            thread_ended(cell);
+        }
     }
 }
 
@@ -151,8 +216,8 @@ impl Call {
             let [first, second] = cell.front();
             match cell.kind() {
                 Kind::Bytes => {
-                    let length = second.addr();
-                    Call::Bytes(task_fn(first), cell.inline_data(length), length)
+                    let (function, data, length) = cell.bytes_call();
+                    Call::Bytes(function, data, length)
                 }
                 Kind::External => {
                     let bytes = NonNull::new_unchecked(cell.back().cast());
@@ -288,6 +353,7 @@ unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
                 Ended::Settled(after.outcome())
             }
             Finish::TooLate => {
+                cell.as_ref().state.leave_task();
                 super::cell::release(cell);
                 Ended::TooLate
             }
@@ -300,6 +366,7 @@ fn fail(cell: &TaskRef, code: i32) -> Ended {
     let seen = cell.state.lock();
     if seen.is_settled() {
         cell.state.unlock(0, 0);
+        cell.state.leave_task();
         return Ended::TooLate;
     }
     cell.set_code(code);

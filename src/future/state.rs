@@ -9,9 +9,9 @@
 //! | 2-4 | outcome | `record_locked`, `finish`, `settle_locked` | how it ended; final once life is settled |
 //! | 5 | WAITERS | `announce_waiter` | somebody sleeps on the word; never cleared |
 //! | 6 | HOOKS | `unlock` | the hook list is not empty, or was not when it settled |
-//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, STOP, TAKEN and the references |
+//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, STOP, TAKEN, the references, and IN_TASK once it is settled |
 //! | 8 | STOP | `request_stop` | the task was asked to stop |
-//! | 9 | IN_TASK | `start` | the task function is on some stack: outcomes are recorded, not settled |
+//! | 9 | IN_TASK | `start`; cleared by its runner | the task function is on some stack: outcomes are recorded, not settled |
 //! | 10 | RECORDED | `record_locked` | outcome and payload are chosen; the second recording is refused |
 //! | 11 | DRAINING | `settle_locked`, `finish`, hooks | callbacks are being run by one thread |
 //! | 12 | EXTRA | hooks of `extra` | the owner slot holds an `Extra` that in turn has the owner |
@@ -19,7 +19,7 @@
 //! | 14 | DETACHED | `detach` | the function returned, a retained promise will settle it |
 //! | 15 | ARGS | creation | arguments not consumed yet; `start` hands that duty to the runner |
 //! | 16 | LATE | `start` | began after its executor had raised the stop flag of running tasks |
-//! | 17 | | | free |
+//! | 17 | RAN | `start` | the task function was entered; with IN_TASK gone, the stamp holds durations |
 //! | 18-20 | class | creation | which arena class the cell came from |
 //! | 21-24 | kind | creation | what the cell is (`cell::Kind`) |
 //! | 25-27 | payload | `record_locked`, `settle_locked` | what the result is (`cell::Payload`) |
@@ -86,6 +86,7 @@ pub(crate) const TAKEN: u32 = 1 << 13;
 pub(crate) const DETACHED: u32 = 1 << 14;
 pub(crate) const ARGS: u32 = 1 << 15;
 pub(crate) const LATE: u32 = 1 << 16;
+pub(crate) const RAN: u32 = 1 << 17;
 const CLASS_AT: u32 = 18;
 const CLASS: u32 = 0b111 << CLASS_AT;
 const KIND_AT: u32 = 21;
@@ -93,7 +94,11 @@ const KIND: u32 = 0b1111 << KIND_AT;
 const PAYLOAD_AT: u32 = 25;
 const PAYLOAD: u32 = 0b111_1111 << PAYLOAD_AT;
 
+/// What `start` sets.
+const STARTED: u32 = Life::Running as u32 | IN_TASK | RAN;
+
 const ONE_REF: u64 = 1 << 32;
+const REFS: u64 = !0 << 32;
 
 /// The word of a cell whose memory has gone back. No live word looks like it: it has no
 /// references.
@@ -181,6 +186,15 @@ impl Snapshot {
         self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
     }
 
+    /// The only reference is left to a plain cell of the first class.
+    #[inline(always)]
+    pub(crate) fn is_last_of_small(self) -> bool {
+        const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
+        const HIGH_KIND: u32 = 0b1100 << KIND_AT;
+        const OTHERS: u64 = (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND | CLASS) as u64;
+        self.0 & (REFS | OTHERS) == ONE_REF
+    }
+
     #[inline(always)]
     fn with(self, set: u32, clear: u32) -> Snapshot {
         Snapshot(self.0 & !u64::from(clear) | u64::from(set))
@@ -215,6 +229,7 @@ impl fmt::Debug for Snapshot {
             (DETACHED, "detached"),
             (ARGS, "args"),
             (LATE, "late"),
+            (RAN, "ran"),
         ] {
             if self.has(flag) {
                 write!(out, " {name}")?;
@@ -244,6 +259,17 @@ pub(crate) enum Finish {
     /// Somebody settled it while the function ran (a time-out); the runner still has its
     /// reference.
     TooLate,
+}
+
+/// What `finish_plain` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plain {
+    /// The future settled; the runner's reference is gone, and was not the last.
+    Settled,
+    /// The runner's reference is the only one; the caller destroys the cell.
+    Last,
+    /// Nothing: `finish` is needed.
+    No,
 }
 
 pub(crate) struct State(Futex64);
@@ -347,10 +373,53 @@ impl State {
     #[inline(always)]
     #[must_use]
     pub(crate) fn start(&self, late: bool) -> bool {
-        let flags = Life::Running as u32 | IN_TASK | if late { LATE } else { 0 };
+        let flags = STARTED | if late { LATE } else { 0 };
         // Acquire: pairs with `unlock`, which published hooks and extras.
         self.transition(Ordering::Acquire, |now| now.is_pending().then(|| now.with(flags, ARGS)))
             .is_ok()
+    }
+
+    /// `start` for a queued cell of `kind` without hooks to call, extras, or arguments to
+    /// free. False: it is none, or something is going on; `start` knows.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn start_plain(&self, kind: u32) -> bool {
+        // Relaxed: the exchange decides.
+        let now = self.load(Ordering::Relaxed);
+        if now.low() & (LIFE | LOCK | EXTRA | ARGS | KIND) != kind << KIND_AT {
+            return false;
+        }
+        let next = now.0 + u64::from(STARTED);
+        // Acquire: pairs with `unlock`, which published hooks.
+        self.0.compare_exchange(now.0, next, Ordering::Acquire, Ordering::Relaxed).is_ok()
+    }
+
+    /// `finish` for a cell that nobody watches, if it is one; it drops the runner's
+    /// reference then. A sole owner's cell stays as it is: nobody could tell.
+    #[inline(always)]
+    #[must_use]
+    pub(crate) fn finish_plain(&self) -> Plain {
+        // Acquire: pairs with the Release of the other references' drops.
+        let now = self.load(Ordering::Acquire);
+        if now.low() & (LIFE | OUTCOME | LOCK | WAITERS | HOOKS) != Life::Running as u32 {
+            return Plain::No;
+        }
+        if now.0 < 2 * ONE_REF {
+            return Plain::Last;
+        }
+        const SETTLE: u64 =
+            ONE_REF + IN_TASK as u64 - (Life::Finished as u64 - Life::Running as u64);
+        // AcqRel: as in `finish`.
+        match self.0.compare_exchange(now.0, now.0 - SETTLE, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => Plain::Settled,
+            Err(_) => Plain::No,
+        }
+    }
+
+    /// The function of a task that somebody else settled has returned.
+    pub(crate) fn leave_task(&self) {
+        // Release: publishes the durations; pairs with the Acquire of `snapshot`.
+        self.0.fetch_and(!u64::from(IN_TASK), Ordering::Release);
     }
 
     /// The function returned and the outcome is "as recorded", or success.
@@ -431,7 +500,7 @@ impl State {
 
     /// PENDING → RUNNING by the holder of the lock, who gives it back with that.
     pub(crate) fn start_locked(&self) {
-        self.unlock(Life::Running as u32 | IN_TASK, ARGS);
+        self.unlock(STARTED, ARGS);
     }
 
     /// Settles and gives the lock back; the answer is the word before. The caller has
@@ -557,6 +626,33 @@ mod tests {
         let _ = state.announce_waiter();
         let Finish::Watched(after) = state.finish() else { panic!("watched") };
         assert!(after.is_settled() && after.has(LATE) && after.refs() == 2);
+    }
+
+    #[test]
+    fn the_plain_way_is_the_same_way() {
+        let (plain, other) = (fresh(0), fresh(0));
+        assert!(plain.start_plain(3) && other.start(false));
+        assert_eq!(word(&plain), word(&other));
+        assert_eq!(plain.finish_plain(), Plain::Settled);
+        assert!(matches!(other.finish(), Finish::Settled { last: false, .. }));
+        assert_eq!(word(&plain), word(&other));
+    }
+
+    #[test]
+    fn the_plain_way_is_for_plain_cells() {
+        assert!(!fresh(0).start_plain(2));
+        assert!(!fresh(ARGS).start_plain(3) && !fresh(EXTRA).start_plain(3));
+        let state = fresh(0);
+        let _ = state.lock();
+        assert!(!state.start_plain(3));
+        state.start_locked();
+        assert!(!state.start_plain(3));
+        let _ = state.announce_waiter();
+        assert_eq!(state.finish_plain(), Plain::No);
+        let sole = State::new(3, 2, 0, 1);
+        assert!(sole.start_plain(3));
+        assert_eq!(sole.finish_plain(), Plain::Last);
+        assert_eq!(sole.load(Ordering::Relaxed).refs(), 1);
     }
 
     #[test]

@@ -85,11 +85,20 @@ impl Batch {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return self.taken(now.head()),
+                // SAFETY: B1: the places before the tail are filled.
+                Ok(_) => return Some(unsafe { self.filled(now.head()) }),
                 Err(changed) => now = Word(changed),
             }
         }
         None
+    }
+
+    /// # Safety
+    /// The place is one that was filled.
+    #[inline(always)]
+    unsafe fn filled(&self, place: usize) -> Entry {
+        // SAFETY: by the contract. Relaxed: the owner filled it itself.
+        unsafe { NonNull::new_unchecked(self.places.get_unchecked(place).load(Ordering::Relaxed)) }
     }
 
     #[inline(always)]

@@ -82,6 +82,7 @@ impl Slot {
     fn put_back(&self, task: TaskRef) {
         let entry = task.into_raw();
         self.mine().newest.set(entry.as_ptr());
+        self.mine().has_nested.set(true);
         if self.mine().queues.push(entry) {
             crate::sync::fence(Ordering::SeqCst); // as in Pool::push
             self.pool().look_for_a_worker(usize::MAX);

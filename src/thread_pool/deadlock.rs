@@ -125,7 +125,7 @@ fn runs(slot: &Slot, task: &TaskCell) -> bool {
     let mut frame: *const Frame = slot.mine().frames.get();
     // SAFETY: frames are on the worker's stack, below where it blocks.
     while let Some(this) = unsafe { frame.as_ref() } {
-        if ptr::eq(this.task, task) {
+        if ptr::eq(this.task.get(), task) {
             return true;
         }
         frame = this.below;

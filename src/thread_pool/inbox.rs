@@ -10,6 +10,8 @@
 
 use super::queue::Entry;
 use crate::platform::memory;
+#[cfg(not(loom))]
+use crate::sync::Guard;
 use crate::sync::{AtomicUsize, Lock, Ordering};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
@@ -93,6 +95,30 @@ impl Inbox {
         Ok(self.add_length(lane, 1))
     }
 
+    /// The inbox for a push into the normal lane, if nobody is at it.
+    #[inline(always)]
+    #[cfg(not(loom))]
+    pub(super) fn try_enter(&self) -> Option<Entered<'_>> {
+        self.lanes.try_lock().map(Entered)
+    }
+
+    /// `push` where `Entered::has_place`: how many the normal lane holds now, and whether
+    /// `wake` is to be called.
+    #[inline(always)]
+    #[cfg(not(loom))]
+    pub(super) fn push_at_once(&self, entered: Entered<'_>, task: Entry) -> (usize, bool) {
+        let mut inside = entered.0;
+        inside.lanes[Lane::Normal as usize].push(task);
+        let length = self.add_length(Lane::Normal, 1);
+        (length, inside.unlock())
+    }
+
+    /// Somebody waits for the lock; see `push_at_once`.
+    #[cfg(not(loom))]
+    pub(super) fn wake(&self) {
+        self.lanes.wake();
+    }
+
     /// Accepts all of them or none.
     pub(super) fn push_all(&self, lane: Lane, tasks: &[Entry]) -> Result<(), Refused> {
         let mut inside = self.lanes.lock();
@@ -129,11 +155,12 @@ impl Inbox {
         batch: &mut [MaybeUninit<Entry>],
     ) -> usize {
         let mut inside = self.lanes.lock();
+        let closed = inside.closed;
         let fifo = &mut inside.lanes[lane as usize];
         let length = self.hint(lane);
         let share = (length / sharers.max(1)).max(1);
         let wanted = batch.len().min(share).min(length);
-        fifo.pop_into(&mut batch[..wanted]);
+        fifo.pop_into(&mut batch[..wanted], closed);
         inside.taken += wanted as u64;
         self.add_length(lane, -(wanted as isize));
         wanted
@@ -143,6 +170,14 @@ impl Inbox {
         let mut one = [MaybeUninit::uninit()];
         // SAFETY: pop says that it filled one.
         (self.pop(lane, 1, &mut one) == 1).then(|| unsafe { one[0].assume_init() })
+    }
+
+    /// Calls `then` under the lock if the lane is empty.
+    pub(super) fn if_empty(&self, lane: Lane, then: impl FnOnce()) {
+        let _inside = self.lanes.lock();
+        if self.hint(lane) == 0 {
+            then();
+        }
     }
 
     /// Whether all lanes were empty at one moment after the call began; see "precisely" in
@@ -184,6 +219,19 @@ impl Inbox {
         let waiting =
             LANES.iter().flat_map(|&lane| inside.lanes[lane as usize].iter(self.hint(lane)));
         waiting.take(most).for_each(&mut look);
+    }
+}
+
+/// The inbox, held for a push into its normal lane.
+#[cfg(not(loom))]
+pub(super) struct Entered<'a>(Guard<'a, Lanes>);
+
+#[cfg(not(loom))]
+impl Entered<'_> {
+    /// A closed inbox has none.
+    #[inline(always)]
+    pub(super) fn has_place(&self) -> bool {
+        self.0.lanes[Lane::Normal as usize].has_place()
     }
 }
 
@@ -324,7 +372,7 @@ impl Fifo {
     }
 
     /// Fills `batch` with the oldest tasks; there are as many.
-    fn pop_into(&mut self, batch: &mut [MaybeUninit<Entry>]) {
+    fn pop_into(&mut self, batch: &mut [MaybeUninit<Entry>], closed: bool) {
         let mut taken = 0;
         while taken < batch.len() {
             let end = if self.first == self.last { self.filled() } else { CHUNK };
@@ -335,22 +383,27 @@ impl Fifo {
             taken += count;
             self.head += count;
             if self.head == end {
-                self.drop_first();
+                if self.first == self.last { self.start_over(closed) } else { self.drop_first() }
             }
         }
     }
 
-    /// The first chunk is empty.
+    /// The only chunk is empty.
+    fn start_over(&mut self, closed: bool) {
+        self.head = 0;
+        // SAFETY: the places of a chunk of ours.
+        unsafe {
+            self.tail = (&raw mut (*self.first).tasks).cast();
+            self.end = if closed { self.tail } else { self.tail.add(CHUNK) };
+        }
+    }
+
+    /// The first of several chunks is empty.
     fn drop_first(&mut self) {
         let chunk = self.first;
         // SAFETY: a chunk of ours.
         self.first = unsafe { (*chunk).next };
         self.head = 0;
-        if self.first.is_null() {
-            self.last = ptr::null_mut();
-            self.tail = ptr::null_mut();
-            self.end = ptr::null_mut();
-        }
         if self.spares < SPARES {
             self.keep_spare(chunk);
         } else {

@@ -62,9 +62,14 @@ impl Monitor {
     pub(super) fn watch(&self, pool: &Pool) {
         // Relaxed: ordered against the monitor's last look like the sleep protocol's word:
         // by the lock of the inbox, or by the fence of a nested push.
-        if !self.watching.load(Ordering::Relaxed) {
+        if !self.is_watching() {
             self.start_watching(pool);
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn is_watching(&self) -> bool {
+        self.watching.load(Ordering::Relaxed) // as in `watch`
     }
 
     #[cold]

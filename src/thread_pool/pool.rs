@@ -161,6 +161,9 @@ impl Pool {
         if unsafe { pool.as_ref() }.bound.is_some() {
             owner.call_attention(attention::BOUNDED);
         }
+        if !clock::has_fast_ticks() {
+            owner.call_attention(attention::SLOW_CLOCK);
+        }
         registry::enter(&owner);
         Ok(owner)
     }
@@ -278,6 +281,15 @@ impl Pool {
         }
         // Relaxed: set before the queues are emptied under their locks.
         self.cancel_queued.load(Ordering::Relaxed).then(|| Verdict::new(Outcome::Cancelled))
+    }
+
+    /// A worker goes to look for work: the rest that `is_quiet` may have found is over.
+    pub(super) fn end_quiet(&self) {
+        // Relaxed, both: it is set only while no worker is awake, under the lock of those
+        // that sleep, which this one has passed since.
+        if self.quiet.load(Ordering::Relaxed) {
+            self.quiet.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Tells whoever waits for the pool's state.

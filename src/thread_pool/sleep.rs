@@ -187,6 +187,14 @@ impl Sleep {
         }
     }
 
+    /// Whether `notify` would find enough workers awake.
+    #[inline(always)]
+    pub(super) fn is_enough(&self, backlog: usize) -> bool {
+        let now = self.census();
+        let awake = now.awake();
+        !now.first() && (awake >= self.limits.target || awake >= self.allowed(backlog))
+    }
+
     /// Called after a task was published, with the number of tasks that wait, about.
     /// `create` makes a thread that is counted as awake already, with the duty of SEARCHING
     /// or without, and says whether it could.

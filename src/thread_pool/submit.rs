@@ -1,20 +1,23 @@
 //! The ways a task comes in.
 
 use super::bound::{Bound, Load};
-use super::inbox::{Lane, Refused};
+use super::inbox::{Entered, Lane, Refused};
 use super::pool::{Phase, Pool, Reason, first_deadline};
 use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
 use crate::future::arena;
-use crate::future::cell::{TaskCell, TaskRef, Work};
+use crate::future::cell::{Data, TaskCell, TaskFn, TaskRef, Work};
 use crate::future::extra::Spec;
+use crate::future::owner::attention;
 use crate::future::state::Outcome;
-use crate::local;
+use crate::local::{self, Local};
 use crate::platform::clock::{self, Instant};
+use crate::platform::fork;
 use crate::shared::Shared;
-use crate::sync::{Ordering, fence};
+use crate::sync::Ordering;
+use crate::unwind::{Contained, contain};
 use std::ptr::{self, NonNull};
 
 /// What became of a submitted task.
@@ -25,6 +28,113 @@ pub(crate) enum Submitted {
 }
 
 impl Pool {
+    /// Accepts or refuses a task of a function and bytes, if nothing about it and the pool is
+    /// unusual. None: nothing was done, and `submit` is needed. Not contained: what could panic
+    /// is. What is rare ends in a call of its own, so that the rest has nothing to save.
+    ///
+    /// # Safety
+    /// `out` is NULL, and the task will have no handle, or has room for it.
+    #[inline(always)]
+    pub(crate) unsafe fn submit_straight(
+        &self,
+        function: TaskFn,
+        data: Data<'_>,
+        out: *mut Entry,
+    ) -> Option<Result<()>> {
+        let generation = self.owner.generation;
+        if !self.owner.is_plain() || !fork::is_now(generation) {
+            return None;
+        }
+        let local = local::here();
+        let refs = if out.is_null() { 1 } else { 2 };
+        let work = (function, data);
+        let task = TaskCell::at_hand(local, self.as_owner(), generation, work, refs)?;
+        if !local.worker.get().is_null() {
+            // SAFETY: by the contract.
+            return Some(unsafe { self.push_ordinarily(None, task, out) });
+        }
+        let Some(entered) = self.inbox.try_enter() else {
+            // SAFETY: by the contract.
+            return Some(unsafe { self.push_ordinarily(None, task, out) });
+        };
+        if !entered.has_place() {
+            // SAFETY: by the contract.
+            return Some(unsafe { self.push_ordinarily(Some(entered), task, out) });
+        }
+        let (waiting, wakes) = self.inbox.push_at_once(entered, task);
+        if wakes || !self.is_watched() || !self.sleep.is_enough(waiting) {
+            // SAFETY: by the contract.
+            return Some(unsafe { self.attend(task, waiting, wakes, out) });
+        }
+        // SAFETY: by the contract.
+        unsafe { hand_out(task, out) };
+        Some(Ok(()))
+    }
+
+    /// The monitor needs no call of a submitter's to look at the workers.
+    #[inline(always)]
+    fn is_watched(&self) -> bool {
+        !self.may_grow || self.monitor.is_watching()
+    }
+
+    /// Accepts or refuses a task of the straight way that cannot simply be put into the inbox.
+    ///
+    /// # Safety
+    /// As `submit_straight`, which made `task`.
+    #[inline(never)]
+    unsafe fn push_ordinarily(
+        &self,
+        entered: Option<Entered<'_>>,
+        task: Entry,
+        out: *mut Entry,
+    ) -> Result<()> {
+        drop(entered);
+        let pushed = contain(|| self.push(Lane::Normal, task, false));
+        // SAFETY: by the contract.
+        unsafe { self.accept_if(pushed, task, out) }
+    }
+
+    /// A task of the straight way was put into the inbox, and somebody has to be told.
+    ///
+    /// # Safety
+    /// As `submit_straight`.
+    #[inline(never)]
+    unsafe fn attend(
+        &self,
+        task: Entry,
+        waiting: usize,
+        wakes: bool,
+        out: *mut Entry,
+    ) -> Result<()> {
+        if wakes {
+            self.inbox.wake();
+        }
+        let attended = contain(|| self.see_to(task, waiting));
+        // SAFETY: by the contract.
+        unsafe { self.accept_if(attended, task, out) }
+    }
+
+    /// # Safety
+    /// As `submit_straight`; the queue has taken its reference if `pushed` is good.
+    unsafe fn accept_if(
+        &self,
+        pushed: std::result::Result<std::result::Result<(), Unaccepted>, Contained>,
+        task: Entry,
+        out: *mut Entry,
+    ) -> Result<()> {
+        match pushed {
+            // SAFETY: by the contract.
+            Ok(Ok(())) => unsafe { hand_out(task, out) },
+            Ok(Err(refused)) => {
+                let error = contain(|| self.refuse(task, !out.is_null(), refused));
+                return Err(error.unwrap_or_else(|panic| panic.into_error()));
+            }
+            // What was done by then is not known: the task may be queued.
+            Err(panic) => return Err(panic.into_error()),
+        }
+        Ok(())
+    }
+
     /// Accepts one task. A closure's argument is the caller's again on an error.
     #[inline(always)]
     pub(crate) fn submit(
@@ -169,20 +279,43 @@ impl Pool {
         in_order: bool,
     ) -> std::result::Result<(), Unaccepted> {
         if lane == Lane::Normal && !in_order {
-            if let Some(slot) = self.this_worker() {
-                if self.phase() != Phase::Open {
-                    return Err(Unaccepted::Refused(Refused::Closed));
-                }
-                if slot.push_nested(task) {
-                    // The fence of the sleep protocol: the push comes before the look at
-                    // the word, in one order with the look of a worker that goes to sleep.
-                    fence(Ordering::SeqCst);
-                    self.look_for_a_worker(usize::MAX);
-                    return Ok(());
-                }
+            return self.push_from(local::here(), task);
+        }
+        self.push_into(lane, task)
+    }
+
+    /// `push` into the normal lane, by the thread whose block `local` is.
+    #[inline(always)]
+    fn push_from(&self, local: &Local, task: Entry) -> std::result::Result<(), Unaccepted> {
+        if let Some(slot) = self.worker_of(local) {
+            if self.phase() != Phase::Open {
+                return Err(Unaccepted::Refused(Refused::Closed));
+            }
+            if slot.push_nested(task) {
+                return Ok(());
             }
         }
+        self.push_into(Lane::Normal, task)
+    }
+
+    #[inline(always)]
+    fn push_into(&self, lane: Lane, task: Entry) -> std::result::Result<(), Unaccepted> {
         let waiting = self.inbox.push(lane, task).map_err(Unaccepted::Refused)?;
+        self.announce(lane);
+        self.see_to(task, waiting)
+    }
+
+    /// After a push: tasks of high priority are called out.
+    #[inline(always)]
+    fn announce(&self, lane: Lane) {
+        if lane == Lane::High {
+            self.owner.call_attention(attention::URGENT);
+        }
+    }
+
+    /// Has somebody look for a task that was put into the inbox as one of `waiting`.
+    #[inline(always)]
+    fn see_to(&self, task: Entry, waiting: usize) -> std::result::Result<(), Unaccepted> {
         if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(task) {
             return Err(Unaccepted::NoThread);
         }
@@ -190,9 +323,13 @@ impl Pool {
     }
 
     /// The worker of this pool that the calling thread is, if it is one.
-    #[inline(always)]
     pub(super) fn this_worker(&self) -> Option<&Slot> {
-        let worker = local::with(|local| local.worker.get());
+        local::with(|local| self.worker_of(local))
+    }
+
+    #[inline(always)]
+    fn worker_of(&self, local: &Local) -> Option<&Slot> {
+        let worker = local.worker.get();
         if worker.is_null() {
             return None;
         }
@@ -346,6 +483,7 @@ impl Pool {
             self.discard_all(places, handles);
             return Err(self.refusal(Unaccepted::Refused(refused)));
         }
+        self.announce(lane);
         if self.look_for_a_worker(tasks.len()) == Notified::Stranded && self.withdraw_all(tasks) {
             self.discard_all(places, handles);
             return Err(self.refusal(Unaccepted::NoThread));
@@ -377,6 +515,18 @@ impl Pool {
             let handle = handles.then(|| unsafe { TaskRef::from_raw(task.as_ptr()) });
             self.take_back(task, handle);
         }
+    }
+}
+
+/// Gives the caller its handle, if it wants one.
+///
+/// # Safety
+/// `out` is NULL or has room.
+#[inline(always)]
+unsafe fn hand_out(task: Entry, out: *mut Entry) {
+    if !out.is_null() {
+        // SAFETY: by the contract.
+        unsafe { out.write(task) };
     }
 }
 

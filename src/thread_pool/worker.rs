@@ -36,7 +36,7 @@ use crate::future::wait::WorkerHead;
 use crate::local::Local;
 use crate::platform::clock;
 use crate::sync::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell, fence,
 };
 use crate::trace::stats::Tally;
 use std::cell::Cell;
@@ -84,6 +84,8 @@ pub(super) struct Mine {
     /// Lingers in a row that found nothing, and lingers to skip.
     failed_lingers: Cell<u32>,
     skip_lingers: Cell<u32>,
+    /// Something was pushed to the queue of nested tasks since it was last found empty.
+    pub(super) has_nested: Cell<bool>,
     /// The newest nested task, as far as known.
     pub(super) newest: Cell<*const TaskCell>,
     /// The tasks on this stack, innermost first.
@@ -128,7 +130,7 @@ pub(super) struct Public {
 
 /// A task that is being run, on the stack of its worker.
 pub(super) struct Frame {
-    pub(super) task: *const TaskCell,
+    pub(super) task: Cell<*const TaskCell>,
     pub(super) below: *const Frame,
 }
 
@@ -147,6 +149,7 @@ impl Slot {
             just_ended: Cell::new(0),
             failed_lingers: Cell::new(0),
             skip_lingers: Cell::new(0),
+            has_nested: Cell::new(false),
             newest: Cell::new(ptr::null()),
             frames: Cell::new(ptr::null()),
             stack_floor: Cell::new(0),
@@ -259,12 +262,13 @@ impl Slot {
     // ---- queueing ----
 
     /// A task of this worker submits another; false: its queue is full.
-    #[inline]
+    #[inline(never)]
     pub(super) fn push_nested(&self, task: Entry) -> bool {
         let mine = self.mine();
         if !mine.queues.push(task) {
             return false;
         }
+        mine.has_nested.set(true);
         mine.newest.set(task.as_ptr());
         let stamps = &self.public.nested_since;
         // Relaxed: figures; only this thread writes them.
@@ -274,6 +278,10 @@ impl Slot {
             stamps.store(clock::ticks(), Ordering::Relaxed);
         }
         self.public.tally.submitted.add_own(1);
+        // The fence of the sleep protocol: the push comes before the look at the word, in one
+        // order with the look of a worker that goes to sleep.
+        fence(Ordering::SeqCst);
+        self.pool().look_for_a_worker(usize::MAX);
         true
     }
 }

@@ -3,7 +3,7 @@
 use crate::future::state::Outcome;
 use crate::sync::{AtomicU64, Ordering};
 
-/// A count that only grows.
+/// A count that only grows, but for what its own thread takes back.
 #[derive(Default)]
 pub(crate) struct Counter(AtomicU64);
 
@@ -13,6 +13,12 @@ impl Counter {
     pub(crate) fn add_own(&self, count: u64) {
         // Relaxed throughout: figures, nothing is published with them.
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+    }
+
+    /// Undoes `add_own`, by the same thread.
+    #[cold]
+    pub(crate) fn take_back_own(&self, count: u64) {
+        self.add_own(count.wrapping_neg());
     }
 
     /// For any thread.
@@ -35,6 +41,8 @@ pub(crate) struct Tally {
     pub(crate) left: Counter,
     /// Settled before they started.
     pub(crate) withdrawn: Counter,
+    /// Left as a success, counted nowhere else.
+    pub(crate) plain: Counter,
     pub(crate) succeeded: Counter,
     pub(crate) failed: Counter,
     pub(crate) cancelled: Counter,
@@ -76,12 +84,13 @@ impl Totals {
     pub(crate) fn add(&mut self, tally: &Tally) {
         // Read in the reverse of the order in which a task moves on: a task counted in a
         // later stage is then counted in the earlier ones too.
-        self.succeeded += tally.succeeded.get();
+        let plain = tally.plain.get();
+        self.succeeded += tally.succeeded.get() + plain;
         self.failed += tally.failed.get();
         self.cancelled += tally.cancelled.get();
         self.expired += tally.expired.get();
         self.crashed += tally.crashed.get();
-        self.left += tally.left.get();
+        self.left += tally.left.get() + plain;
         self.withdrawn += tally.withdrawn.get();
         self.entered += tally.entered.get();
         self.stolen += tally.stolen.get();

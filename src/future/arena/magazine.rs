@@ -1,7 +1,7 @@
 //! A thread's own free blocks; A4 says that nobody else touches them.
 
 use super::slabs::{self, Chain, Free, chain_length};
-use super::{CLASSES, plain, quarantine};
+use super::{plain, quarantine};
 use crate::local::{self, Local, Magazine};
 use crate::platform::{fork, thread};
 use std::ffi::c_void;
@@ -19,7 +19,8 @@ pub(crate) fn allocate(class: usize) -> Option<NonNull<u8>> {
     })
 }
 
-/// A block of `class` if the thread has one at hand, in the process `generation`.
+/// A block of `class` if the thread has one at hand, in the process `generation`, which is the
+/// calling one.
 #[inline(always)]
 pub(crate) fn take_ready(local: &Local, generation: u32, class: usize) -> Option<NonNull<u8>> {
     if local.generation.get() != generation {
@@ -33,7 +34,7 @@ fn take(magazine: &Magazine) -> Option<NonNull<u8>> {
     let block = NonNull::new(magazine.head.get().cast::<Free>())?;
     // SAFETY: A4: a free block in our own list.
     magazine.head.set(unsafe { block.as_ref() }.next.cast());
-    magazine.count.set(magazine.count.get().wrapping_sub(1));
+    magazine.room.set(magazine.room.get().wrapping_add(1));
     Some(block.cast())
 }
 
@@ -50,14 +51,14 @@ fn allocate_slowly(local: &Local, class: usize) -> Option<NonNull<u8>> {
     let magazine = &local.magazines[class];
     if let Some(spare) = NonNull::new(magazine.spare.replace(ptr::null_mut())) {
         magazine.head.set(spare.as_ptr());
-        magazine.count.set(chain_length(class));
+        magazine.room.set(0);
         return take(magazine);
     }
     let wanted = magazine.wanted.get().clamp(FIRST_WANTED, chain_length(class));
     magazine.wanted.set(wanted.saturating_mul(2));
     let chain = slabs::take(class, wanted)?;
     magazine.head.set(chain.first.as_ptr().cast());
-    magazine.count.set(chain.count);
+    magazine.room.set(chain_length(class).saturating_sub(chain.count));
     take(magazine)
 }
 
@@ -68,15 +69,31 @@ fn allocate_slowly(local: &Local, class: usize) -> Option<NonNull<u8>> {
 #[inline(always)]
 pub(crate) unsafe fn release(block: NonNull<u8>, class: usize) {
     local::with(|local| {
-        // In a forked child the block may be the parent's.
-        if local.generation.get() == 1 && fork::generation() == 1 {
+        if is_ready(local) {
             // SAFETY: by the contract.
-            unsafe { give(&local.magazines[class], block, class) };
+            unsafe { give_ready(local, block, class) };
         } else {
             // SAFETY: by the contract.
             unsafe { release_slowly(local, block, class) };
         }
     });
+}
+
+/// Whether a block can be given straight back: the thread has magazines, and the block
+/// cannot be a parent's, as it can in a forked child.
+#[inline(always)]
+pub(crate) fn is_ready(local: &Local) -> bool {
+    local.generation.get() == 1 && fork::is_now(1)
+}
+
+/// As `release`, where `is_ready`.
+///
+/// # Safety
+/// As `release`.
+#[inline(always)]
+pub(crate) unsafe fn give_ready(local: &Local, block: NonNull<u8>, class: usize) {
+    // SAFETY: by the contract.
+    unsafe { give(&local.magazines[class], block, class) };
 }
 
 /// # Safety
@@ -87,9 +104,9 @@ unsafe fn give(magazine: &Magazine, block: NonNull<u8>, class: usize) {
     // SAFETY: by the contract the block is ours, and large enough.
     unsafe { (*block.as_ptr()).next = magazine.head.get().cast() };
     magazine.head.set(block.as_ptr().cast());
-    let count = magazine.count.get() + 1;
-    magazine.count.set(count);
-    if count >= const { chain_lengths() }[class] {
+    let room = magazine.room.get().wrapping_sub(1);
+    magazine.room.set(room);
+    if room == 0 {
         make_room(magazine, class);
     }
 }
@@ -99,7 +116,8 @@ unsafe fn give(magazine: &Magazine, block: NonNull<u8>, class: usize) {
 #[inline(never)]
 fn make_room(magazine: &Magazine, class: usize) {
     let full = magazine.head.replace(ptr::null_mut());
-    let count = magazine.count.replace(0);
+    let count = chain_length(class);
+    magazine.room.set(count);
     if let Some(spare) = NonNull::new(magazine.spare.replace(full)) {
         // SAFETY: A4: a whole chain of ours.
         unsafe { slabs::give(class, Chain { first: spare.cast(), count }) };
@@ -141,16 +159,6 @@ pub(super) fn checks() -> bool {
     cfg!(miri) || crate::checks::wanted()
 }
 
-const fn chain_lengths() -> [u32; CLASSES] {
-    let mut lengths = [0; CLASSES];
-    let mut class = 0;
-    while class < CLASSES {
-        lengths[class] = chain_length(class);
-        class += 1;
-    }
-    lengths
-}
-
 /// Makes the thread's magazines usable in this process; false: the thread cannot have any,
 /// because nothing would empty them when it ends.
 fn set_up(local: &Local) -> bool {
@@ -159,10 +167,10 @@ fn set_up(local: &Local) -> bool {
         return true;
     }
     slabs::follow_fork(now);
-    for magazine in &local.magazines {
+    for (class, magazine) in local.magazines.iter().enumerate() {
         // A parent's blocks are not ours to use.
         magazine.head.set(ptr::null_mut());
-        magazine.count.set(0);
+        magazine.room.set(chain_length(class));
         magazine.spare.set(ptr::null_mut());
     }
     let lasts = thread::at_thread_end(empty);
@@ -179,7 +187,9 @@ unsafe extern "C" fn empty(_: *mut c_void) {
         for (class, magazine) in local.magazines.iter().enumerate() {
             let spare = magazine.spare.replace(ptr::null_mut());
             let rest = magazine.head.replace(ptr::null_mut());
-            for (list, count) in [(spare, chain_length(class)), (rest, magazine.count.replace(0))] {
+            let whole = chain_length(class);
+            let count = whole - magazine.room.replace(whole);
+            for (list, count) in [(spare, whole), (rest, count)] {
                 if let Some(first) = NonNull::new(list.cast()) {
                     // SAFETY: A4: our own blocks, given up here.
                     unsafe { slabs::give(class, Chain { first, count }) };

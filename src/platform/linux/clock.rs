@@ -39,9 +39,20 @@ impl Instant {
 }
 
 /// Tick counter of this processor; only differences mean something.
-#[inline]
+#[inline(always)]
 pub(crate) fn ticks() -> u64 {
     if counter_is_trusted() { counter() } else { Instant::now().0 }
+}
+
+/// `ticks` where `has_fast_ticks`.
+#[inline(always)]
+pub(crate) fn fast_ticks() -> u64 {
+    counter()
+}
+
+/// Whether ticks are those of the processor's counter, which are read without a call.
+pub(crate) fn has_fast_ticks() -> bool {
+    counter_is_trusted()
 }
 
 /// Length of `ticks` in nanoseconds.

@@ -32,6 +32,14 @@ pub(crate) fn generation() -> u32 {
     }
 }
 
+/// Whether the calling process is that of a generation known before.
+#[inline(always)]
+pub(crate) fn is_now(generation: u32) -> bool {
+    // Acquire and Relaxed: as in `generation`; a renewed word is none that was known before.
+    // SAFETY: as in `generation`.
+    unsafe { &*WORD.load(Ordering::Acquire) }.load(Ordering::Relaxed) == generation
+}
+
 /// Maps the page, once a process family; called before the first handle exists.
 pub(crate) fn watch() {
     let unwatched = ptr::from_ref(&UNWATCHED).cast_mut();

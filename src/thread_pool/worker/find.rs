@@ -4,6 +4,7 @@ use super::idle::{LOOK_EVERY, pause};
 use super::run::Begun;
 use super::{FAIRNESS, Slot};
 use crate::future::cell::TaskRef;
+use crate::future::owner::attention;
 use crate::sync::{Ordering, fence};
 use crate::thread_pool::batch::BATCH;
 use crate::thread_pool::inbox::Lane;
@@ -19,14 +20,14 @@ pub(super) enum Next {
 }
 
 impl Slot {
-    /// The next task to run, after sleeping if need be.
-    #[inline(always)]
-    pub(super) fn next(&self) -> Next {
+    /// The next task to run, after sleeping if need be: `first` if it is given, which must
+    /// not have been found while tasks ran by turns.
+    pub(super) fn next(&self, mut first: Option<Entry>) -> Next {
         loop {
-            if self.pool().serial && !self.take_turn() {
+            if first.is_none() && self.pool().serial && !self.take_turn() {
                 return Next::Leave;
             }
-            if let Some(entry) = self.find() {
+            if let Some(entry) = first.take().or_else(|| self.find()) {
                 self.stop_searching();
                 if let Some((task, begun)) = self.begin(entry) {
                     return Next::Run(task, begun);
@@ -55,21 +56,30 @@ impl Slot {
     }
 
     /// A queued task, from wherever the worker should look next.
-    #[inline(always)]
     fn find(&self) -> Option<Entry> {
-        let (mine, inbox) = (self.mine(), &self.pool().inbox);
+        let (mine, pool) = (self.mine(), self.pool());
         let fuel = mine.fuel.get().wrapping_sub(1);
         mine.fuel.set(fuel);
-        if fuel == 0 || inbox.hint(Lane::High) > 0 {
+        if fuel == 0 || pool.owner.needs(attention::URGENT) {
             if let Some(entry) = self.find_out_of_turn() {
                 return Some(entry);
             }
         }
-        if let Some(entry) = mine.queues.pop() {
-            mine.newest.set(ptr::null());
-            return Some(entry);
+        self.find_near().or_else(|| self.find_elsewhere())
+    }
+
+    /// A task from the worker's own queues.
+    #[inline(always)]
+    pub(super) fn find_near(&self) -> Option<Entry> {
+        let mine = self.mine();
+        if mine.has_nested.get() {
+            if let Some(entry) = mine.queues.pop() {
+                mine.newest.set(ptr::null());
+                return Some(entry);
+            }
+            mine.has_nested.set(false);
         }
-        self.batch.pop().or_else(|| self.find_elsewhere())
+        self.batch.pop()
     }
 
     /// High priority goes first; and now and then outside work goes before the worker's own,
@@ -77,9 +87,14 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn find_out_of_turn(&self) -> Option<Entry> {
-        let (mine, inbox) = (self.mine(), &self.pool().inbox);
-        if let Some(entry) = inbox.pop_one(Lane::High) {
-            return Some(entry);
+        let (mine, pool) = (self.mine(), self.pool());
+        let inbox = &pool.inbox;
+        if pool.owner.needs(attention::URGENT) {
+            if let Some(entry) = inbox.pop_one(Lane::High) {
+                return Some(entry);
+            }
+            // Whoever pushes another, calls after that.
+            inbox.if_empty(Lane::High, || pool.owner.end_attention(attention::URGENT));
         }
         if mine.fuel.get() != 0 {
             return None;

@@ -50,6 +50,7 @@ impl Slot {
                 return false;
             }
         }
+        self.pool().end_quiet();
         true
     }
 

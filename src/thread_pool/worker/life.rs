@@ -93,8 +93,10 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: the slot stays as long as the pool, which `life` keeps.
     let slot = unsafe { slot.as_ref() };
     if slot.start() {
-        while let Ok(Next::Run(task, begun)) = contain(|| slot.next()) {
+        let mut unusual = None;
+        while let Ok(Next::Run(task, begun)) = contain(|| slot.next(unusual.take())) {
             slot.run(task, begun);
+            unusual = slot.run_straight();
         }
     }
     drop(life);
@@ -265,6 +267,7 @@ impl Life {
             local.worker.set(slot.as_ptr().cast());
             local.executor.set(pool.as_ptr().as_ptr().cast());
         });
+        this.pool().end_quiet();
         Life { slot, pool: Some(pool) }
     }
 }

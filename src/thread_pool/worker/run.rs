@@ -9,6 +9,7 @@ use crate::platform::clock;
 use crate::sync::Ordering;
 use crate::thread_pool::queue::Entry;
 use crate::unwind::contain;
+use std::cell::Cell;
 use std::ptr;
 
 /// Times of a started task, in ticks.
@@ -36,7 +37,7 @@ impl Begun {
 
 /// A task that takes less than about this many nanoseconds is short: less than waking a
 /// worker would take.
-const SHORT_NS: u64 = 8_000;
+pub(super) const SHORT_NS: u64 = 8_000;
 
 impl Slot {
     /// Starts a queued task, unless it is settled already or must not start.
@@ -78,7 +79,8 @@ impl Slot {
             return self.run_with_care(task, begun);
         }
         let ended = {
-            let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
+            let frame =
+                Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
             run::run_started(task, |_| self.end_of(begun))
         };
@@ -92,7 +94,8 @@ impl Slot {
         let pool = self.pool();
         let timed = pool.prepare_timed(&task);
         let ended = {
-            let frame = Frame { task: task.as_ptr().as_ptr(), below: self.mine().frames.get() };
+            let frame =
+                Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
             run::run_started(task, |task| {
                 pool.charge_result(task);
@@ -114,14 +117,19 @@ impl Slot {
         mine.just_ended.set(end);
         let (queued, ran) = begun.durations(end);
         if ran > clock::about_ticks(SHORT_NS) {
-            mine.ran_long.set(true);
-            self.pool().sleep.set_short(false);
+            self.note_long();
         }
         (queued, ran)
     }
 
-    #[inline(always)]
-    fn count(&self, ended: Ended) {
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_long(&self) {
+        self.mine().ran_long.set(true);
+        self.pool().sleep.set_short(false);
+    }
+
+    pub(super) fn count(&self, ended: Ended) {
         let tally = &self.public.tally;
         match ended {
             Ended::Settled(Outcome::Succeeded) => tally.succeeded.add_own(1),
@@ -132,7 +140,7 @@ impl Slot {
 
     /// Callbacks and free functions that have become due with the last task.
     #[inline(always)]
-    fn call_what_is_due(&self) {
+    pub(super) fn call_what_is_due(&self) {
         // SAFETY: this thread's own block, which lasts as long as the thread.
         if due::pending_in(unsafe { &*self.mine().local.get() }) {
             due::run_all();
@@ -153,10 +161,6 @@ impl<'a> Running<'a> {
         let (mine, public) = (slot.mine(), slot.public());
         mine.frames.set(frame);
         mine.worked.set(true);
-        // Relaxed: see `Slot::idle`.
-        if slot.pool().quiet.load(Ordering::Relaxed) {
-            slot.pool().quiet.store(false, Ordering::Relaxed);
-        }
         // Relaxed: figures for the monitor; only this thread writes them.
         let outer_since = public.since.load(Ordering::Relaxed);
         public.since.store(begin.max(1), Ordering::Relaxed);
@@ -168,19 +172,27 @@ impl<'a> Running<'a> {
 impl Drop for Running<'_> {
     #[inline(always)]
     fn drop(&mut self) {
-        let (mine, public) = (self.slot.mine(), self.slot.public());
-        // SAFETY: the innermost frame is the one this guard was made with, still on the
-        // stack below us.
+        self.slot.public().tally.left.add_own(1);
+        self.slot.leave_frame(self.outer_since);
+    }
+}
+
+impl Slot {
+    /// The innermost frame goes; below it, the task that began at `outer_since` goes on, or
+    /// none if that is 0.
+    #[inline(always)]
+    pub(super) fn leave_frame(&self, outer_since: u64) {
+        let (mine, public) = (self.mine(), self.public());
+        // SAFETY: the innermost frame is still on the stack below us.
         mine.frames.set(unsafe { mine.frames.get().as_ref() }.map_or(ptr::null(), |top| top.below));
         // Relaxed: as in `enter`.
-        public.since.store(self.outer_since, Ordering::Relaxed);
-        public.tally.left.add_own(1);
+        public.since.store(outer_since, Ordering::Relaxed);
         // Relaxed: set under the roster's lock; looked at again under it.
         if public.dormant.load(Ordering::Relaxed) != 0 {
-            self.slot.pool().wake_dormant(self.slot);
+            self.pool().wake_dormant(self);
         }
-        if self.outer_since == 0 && mine.has_turn.replace(false) {
-            self.slot.pool().turn.give();
+        if outer_since == 0 && mine.has_turn.replace(false) {
+            self.pool().turn.give();
         }
     }
 }
