@@ -1,6 +1,6 @@
 //! What the library keeps for each thread. Open to all rooms.
 //!
-//! One block, zero at start and without a destructor of its own: a thread of the host may
+//! One block, of constants at start and without a destructor of its own: a thread of the host may
 //! come and go without the library noticing. The only thing in it that owns memory, the
 //! magazines of `future::arena`, is emptied by a destructor which that room registers when it
 //! first fills one.
@@ -15,12 +15,20 @@
 //! checker, std's way is taken.
 
 use std::cell::Cell;
+use std::sync::atomic::AtomicU32;
+
+/// The generation of no process.
+pub(crate) static NOWHERE: AtomicU32 = AtomicU32::new(0);
 
 /// Number of block sizes of `future::arena`.
 pub(crate) const CLASSES: usize = 5;
 
 #[repr(C, align(64))]
 pub(crate) struct Local {
+    /// While `magazines` are in use: the word that holds the generation of the process that
+    /// reads it (`platform::fork`); else one that holds 0. First, for it has a value from the
+    /// start.
+    pub(crate) process: Cell<&'static AtomicU32>,
     /// The fork generation that `magazines` belong to; 0 = not in use (`future::arena`).
     pub(crate) generation: Cell<u32>,
     /// How many tasks, callbacks and free functions of the user are on this stack.
@@ -66,17 +74,19 @@ mod place {
     use super::Local;
 
     std::arch::global_asm!(
-        ".pushsection .tbss.cfut_thread_local,\"awT\",@nobits",
+        ".pushsection .tdata.cfut_thread_local,\"awT\",@progbits",
         ".globl cfut_thread_local",
         ".hidden cfut_thread_local",
         ".type cfut_thread_local,@object",
         ".size cfut_thread_local, {size}",
         ".balign {align}",
         "cfut_thread_local:",
-        ".zero {size}",
+        ".quad {nowhere}",
+        ".zero {size} - 8",
         ".popsection",
         size = const size_of::<Local>(),
         align = const align_of::<Local>(),
+        nowhere = sym super::NOWHERE,
     );
 
     #[inline(always)]
@@ -84,7 +94,7 @@ mod place {
         let local: *const Local;
         // SAFETY: the sequence of the psABI for a TLS descriptor. It keeps all general
         // registers but RAX; C libraries that forget to save the vector registers where
-        // the block has to be made are why these are given up. Zero bytes are a valid Local;
+        // the block has to be made are why these are given up. What it starts with is a valid Local;
         // see `super::here` for how long it lasts.
         unsafe {
             std::arch::asm!(
@@ -104,12 +114,13 @@ mod place {
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", not(miri), not(loom))))]
 mod place {
-    use super::{CLASSES, Local, Magazine};
+    use super::{CLASSES, Local, Magazine, NOWHERE};
     use std::cell::Cell;
     use std::ptr;
 
     impl Local {
         const NEW: Local = Local {
+            process: Cell::new(&NOWHERE),
             generation: Cell::new(0),
             user_depth: Cell::new(0),
             worker: Cell::new(ptr::null()),

@@ -107,17 +107,13 @@ pub unsafe extern "C-unwind" fn cfut_submit(
 /// The contract of `ffi`.
 #[inline(always)]
 unsafe fn small_data(data: *const c_void, len: usize) -> Option<Data<'static>> {
-    if len == 0 {
-        return Some(Data::Word(0, 0));
-    }
-    if data.is_null() {
-        return None;
-    }
     let mut word = [0u8; 8];
     // SAFETY: by the contract the bytes are there.
     unsafe {
         match len {
-            8 => word = data.cast::<[u8; 8]>().read(),
+            8 if !data.is_null() => word = data.cast::<[u8; 8]>().read(),
+            0 => {}
+            _ if data.is_null() => return None,
             4 => word[..4].copy_from_slice(&data.cast::<[u8; 4]>().read()),
             _ => return None,
         }

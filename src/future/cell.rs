@@ -135,14 +135,13 @@ pub(crate) enum Work<'a> {
 }
 
 impl TaskCell {
-    /// A queued task of `owner` made of what the thread has at hand, in the process
-    /// `generation` and where ticks are fast; None: `allocate` is needed.
+    /// A queued task of `owner` made of what the thread has at hand, where ticks are fast;
+    /// None: `allocate` is needed. The process is none of a fork.
     #[inline(always)]
     #[cfg(not(loom))]
     pub(crate) fn at_hand(
         local: &Local,
         owner: NonNull<Owner>,
-        generation: u32,
         (function, data): (TaskFn, Data<'_>),
         refs: u32,
     ) -> Option<NonNull<TaskCell>> {
@@ -150,7 +149,7 @@ impl TaskCell {
             Data::Word(word, length) => (0, length, word),
             Data::Tail(data) => (arena::class_for_tail(data.len())?, data.len(), 0),
         };
-        let place = arena::take_ready(local, generation, class)?.cast::<TaskCell>();
+        let place = arena::take_ready(local, class)?.cast::<TaskCell>();
         // For `block`.
         let _ = place.as_ptr().expose_provenance();
         // SAFETY: fresh memory of at least a cell's size with the tail of its class, aligned
@@ -367,20 +366,25 @@ impl TaskCell {
         self.back.with_mut(|back| unsafe { *back = value });
     }
 
-    /// Address of the argument bytes of a `Kind::Bytes` cell of `length`; NULL for none.
+    /// Address of the argument bytes of a `Kind::Bytes` cell of `length`. There is one also
+    /// where there are no bytes: a task may pass it to memcpy.
+    #[inline(always)]
     pub(super) fn inline_data(&self, length: usize) -> *const c_void {
-        match length {
-            0 => ptr::null(),
-            // The whole block's provenance: the task reads through this pointer for as
-            // long as it runs, without a reference of ours in between.
-            1..=INLINE_DATA => {
-                let offset = std::mem::offset_of!(TaskCell, back);
-                // SAFETY: a field of the block.
-                unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast()
-            }
-            // SAFETY: longer data was put into the tail by `with_bytes`.
-            _ => unsafe { TaskCell::tail(self.block()) }.as_ptr().cast(),
+        if length > INLINE_DATA {
+            return self.tail_data();
         }
+        let offset = std::mem::offset_of!(TaskCell, back);
+        // The whole block's provenance: the task reads through this pointer for as long as it
+        // runs, without a reference of ours in between.
+        // SAFETY: a field of the block.
+        unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast()
+    }
+
+    /// Not inlined, to leave the way of small data straight.
+    #[inline(never)]
+    fn tail_data(&self) -> *const c_void {
+        // SAFETY: longer data was put into the tail when the cell was made.
+        unsafe { TaskCell::tail(self.block()) }.as_ptr().cast()
     }
 
     /// Where a `Kind::Then` cell has its arguments.

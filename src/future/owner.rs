@@ -31,6 +31,8 @@ pub(crate) mod attention {
     pub(crate) const STOPS: u32 = 1 << 2;
     /// Tasks run by turns (`thread_pool::turn`).
     pub(crate) const TURNS: u32 = 1 << 3;
+    /// It was made in a forked child, where memory needs more care (`future::arena`).
+    pub(crate) const FORKED: u32 = 1 << 6;
     /// Tasks of high priority are queued; the only bit that goes again.
     pub(crate) const URGENT: u32 = 1 << 5;
     /// The time is not to be had from the processor's counter.

@@ -63,6 +63,7 @@ impl Batch {
         let now = Word(self.word.load(Ordering::Relaxed));
         debug_assert!(now.length() == 0 && tasks.len() <= BATCH);
         for (place, task) in self.places.iter().zip(tasks) {
+            prefetch(task);
             // Relaxed: published by the word.
             place.store(task.as_ptr(), Ordering::Relaxed);
         }
@@ -141,6 +142,18 @@ impl Batch {
         // Relaxed: a hint, or ordered by the fence of the sleep protocol.
         Word(self.word.load(Ordering::Relaxed)).length()
     }
+}
+
+/// The task will be run soon.
+#[inline(always)]
+fn prefetch(task: &Entry) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; any address is allowed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(task.as_ptr().cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = task;
 }
 
 #[cfg(all(test, not(loom)))]

@@ -102,15 +102,14 @@ impl Inbox {
         self.lanes.try_lock().map(Entered)
     }
 
-    /// `push` where `Entered::has_place`: how many the normal lane holds now, and whether
-    /// `wake` is to be called.
+    /// `push` where `Entered::has_place`; whether `wake` is to be called.
     #[inline(always)]
     #[cfg(not(loom))]
-    pub(super) fn push_at_once(&self, entered: Entered<'_>, task: Entry) -> (usize, bool) {
+    pub(super) fn push_at_once(&self, entered: Entered<'_>, task: Entry) -> bool {
         let mut inside = entered.0;
         inside.lanes[Lane::Normal as usize].push(task);
-        let length = self.add_length(Lane::Normal, 1);
-        (length, inside.unlock())
+        self.add_length(Lane::Normal, 1);
+        inside.unlock()
     }
 
     /// Somebody waits for the lock; see `push_at_once`.

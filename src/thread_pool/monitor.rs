@@ -5,7 +5,7 @@
 //! threads than processors; one whose tasks sleep must get more within about a millisecond.
 //! What tells them apart is whether the running workers use their processors:
 //!
-//! - Work waits and all workers that may be awake are: a submitter sets `watching`.
+//! - Work waits and all workers that may be awake are: a submitter sets `watch`.
 //! - The monitor looks after 200 microseconds and then every millisecond. A worker whose
 //!   thread has used less than a quarter of a processor since the last look, and whose
 //!   thread the kernel says is blocked, is *dormant*: it no longer counts as awake, so
@@ -29,7 +29,7 @@ use crate::future::owner::OwnerRef;
 use crate::local;
 use crate::platform::clock::{self, Instant};
 use crate::platform::thread::{self, Activity, Thread};
-use crate::sync::{AtomicBool, Futex32, Ordering};
+use crate::sync::{AtomicU32, Futex32, Ordering};
 use crate::unwind::contain;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -48,39 +48,53 @@ const JUDGED_NS: u64 = 100_000;
 pub(super) struct Monitor {
     /// Changes when the monitor has something to see.
     signal: Futex32,
-    /// Work waits and all workers that may be awake are.
-    watching: AtomicBool,
+    /// ASLEEP, WATCHING or NEVER.
+    watch: AtomicU32,
 }
 
+/// A submitter that finds all workers awake that may be has to call.
+const ASLEEP: u32 = 0;
+/// Work waits and all workers that may be awake are: the monitor looks at them.
+const WATCHING: u32 = 1;
+/// The pool cannot grow: there is nothing to watch for.
+const NEVER: u32 = 2;
+
 impl Monitor {
-    pub(super) fn new() -> Monitor {
-        Monitor { signal: Futex32::new(0), watching: AtomicBool::new(false) }
+    pub(super) fn new(may_grow: bool) -> Monitor {
+        let watch = AtomicU32::new(if may_grow { ASLEEP } else { NEVER });
+        Monitor { signal: Futex32::new(0), watch }
     }
 
     /// Has the monitor look until there is nothing more to see.
     #[inline]
     pub(super) fn watch(&self, pool: &Pool) {
-        // Relaxed: ordered against the monitor's last look like the sleep protocol's word:
-        // by the lock of the inbox, or by the fence of a nested push.
-        if !self.is_watching() {
+        if self.wants_call() {
             self.start_watching(pool);
         }
     }
 
+    /// Whether `watch` would do anything.
     #[inline(always)]
-    pub(super) fn is_watching(&self) -> bool {
-        self.watching.load(Ordering::Relaxed) // as in `watch`
+    pub(super) fn wants_call(&self) -> bool {
+        // Relaxed: ordered against the monitor's last look like the sleep protocol's word:
+        // by the lock of the inbox, or by the fence of a nested push.
+        self.watch.load(Ordering::Relaxed) == ASLEEP
+    }
+
+    /// Changes `watch` from one state to another; false: it was in another.
+    fn change(&self, from: u32, to: u32) -> bool {
+        // Relaxed: as in `wants_call`.
+        self.watch.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     #[cold]
     fn start_watching(&self, pool: &Pool) {
-        // Relaxed: as in `watch`.
-        if self.watching.swap(true, Ordering::Relaxed) {
+        if !self.change(ASLEEP, WATCHING) {
             return;
         }
         if !self.make_thread(pool) {
             // Without it the pool works with the threads it has; the next submit asks again.
-            self.watching.store(false, Ordering::Relaxed);
+            self.change(WATCHING, ASLEEP);
             return;
         }
         self.wake();
@@ -156,8 +170,8 @@ impl Drop for Life {
                     unsafe { Thread::current().detach() };
                 }
             }
-            // Relaxed: the next submit that needs a monitor makes one.
-            pool.monitor.watching.store(false, Ordering::Relaxed);
+            // The next submit that needs a monitor makes one.
+            pool.monitor.change(WATCHING, ASLEEP);
             pool.signal();
             drop(reference);
         });
@@ -201,8 +215,8 @@ struct Looks {
 impl Looks {
     /// Looks if it is time to; in how many nanoseconds to look again, None if not at all.
     fn step(&mut self, pool: &Pool) -> Option<u64> {
-        // Relaxed: as in `watch`.
-        if !pool.monitor.watching.load(Ordering::Relaxed) {
+        // Relaxed: as in `wants_call`.
+        if pool.monitor.watch.load(Ordering::Relaxed) != WATCHING {
             return None;
         }
         let now = Instant::now();
@@ -277,15 +291,15 @@ impl Looks {
 
     /// Goes to sleep, unless something came up meanwhile.
     fn stop(&mut self, pool: &Pool) -> bool {
-        // Relaxed: as in `watch`; the precise look comes after it.
-        pool.monitor.watching.store(false, Ordering::Relaxed);
+        // The precise look comes after it.
+        pool.monitor.change(WATCHING, ASLEEP);
         crate::sync::fence(Ordering::SeqCst);
         let census = pool.sleep.census();
         let needed = pool.has_work()
             && census.awake() >= pool.sleep.limits().target
             && pool.sleep.could_grow(census);
         if needed {
-            pool.monitor.watching.store(true, Ordering::Relaxed);
+            pool.monitor.change(ASLEEP, WATCHING);
             self.quiet = 0;
             return false;
         }

@@ -46,8 +46,6 @@ pub(crate) struct Pool {
     pub(super) config: Config,
     /// Few at a time, though the machine has more: one worker, in order.
     pub(super) serial: bool,
-    /// More workers than processors, or than short tasks are given, are possible.
-    pub(super) may_grow: bool,
     pub(super) sleep: Sleep,
     pub(super) inbox: Inbox,
     /// One place for each worker number; filled when the number is first used.
@@ -122,12 +120,12 @@ impl Pool {
         slots.try_reserve_exact(threads).map_err(|_| no_memory())?;
         slots.extend((0..threads).map(|_| AtomicPtr::new(ptr::null_mut())));
         let roster = Roster::new(threads).ok_or_else(no_memory)?;
+        let monitor = Monitor::new(config.workers > 1);
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
             handles: AtomicUsize::new(1),
             serial: config.workers == 1,
-            may_grow: config.workers > 1,
             bound: Bound::new(config.queue_limit, config.queue_bytes),
             config,
             sleep,
@@ -138,7 +136,7 @@ impl Pool {
             phase: AtomicU32::new(Phase::Open as u32),
             events: Futex32::new(0),
             timers: Timers::new(),
-            monitor: Monitor::new(),
+            monitor,
             turn: Turn::new(),
             tally: Tally::default(),
             detached: AtomicI64::new(0),
@@ -160,6 +158,9 @@ impl Pool {
         // SAFETY: just made.
         if unsafe { pool.as_ref() }.bound.is_some() {
             owner.call_attention(attention::BOUNDED);
+        }
+        if fork::generation() != 1 {
+            owner.call_attention(attention::FORKED);
         }
         if !clock::has_fast_ticks() {
             owner.call_attention(attention::SLOW_CLOCK);

@@ -189,10 +189,10 @@ impl Sleep {
 
     /// Whether `notify` would find enough workers awake.
     #[inline(always)]
-    pub(super) fn is_enough(&self, backlog: usize) -> bool {
+    pub(super) fn is_enough(&self, backlog: impl Fn() -> usize) -> bool {
         let now = self.census();
         let awake = now.awake();
-        !now.first() && (awake >= self.limits.target || awake >= self.allowed(backlog))
+        !now.first() && (awake >= self.limits.target || awake >= self.allowed(backlog()))
     }
 
     /// Called after a task was published, with the number of tasks that wait, about.

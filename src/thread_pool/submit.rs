@@ -14,7 +14,6 @@ use crate::future::owner::attention;
 use crate::future::state::Outcome;
 use crate::local::{self, Local};
 use crate::platform::clock::{self, Instant};
-use crate::platform::fork;
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::unwind::{Contained, contain};
@@ -41,14 +40,13 @@ impl Pool {
         data: Data<'_>,
         out: *mut Entry,
     ) -> Option<Result<()>> {
-        let generation = self.owner.generation;
-        if !self.owner.is_plain() || !fork::is_now(generation) {
+        if !self.owner.is_plain() {
             return None;
         }
         let local = local::here();
         let refs = if out.is_null() { 1 } else { 2 };
         let work = (function, data);
-        let task = TaskCell::at_hand(local, self.as_owner(), generation, work, refs)?;
+        let task = TaskCell::at_hand(local, self.as_owner(), work, refs)?;
         if !local.worker.get().is_null() {
             // SAFETY: by the contract.
             return Some(unsafe { self.push_ordinarily(None, task, out) });
@@ -61,20 +59,17 @@ impl Pool {
             // SAFETY: by the contract.
             return Some(unsafe { self.push_ordinarily(Some(entered), task, out) });
         }
-        let (waiting, wakes) = self.inbox.push_at_once(entered, task);
-        if wakes || !self.is_watched() || !self.sleep.is_enough(waiting) {
+        let wakes = self.inbox.push_at_once(entered, task);
+        if wakes
+            || self.monitor.wants_call()
+            || !self.sleep.is_enough(|| self.inbox.hint(Lane::Normal))
+        {
             // SAFETY: by the contract.
-            return Some(unsafe { self.attend(task, waiting, wakes, out) });
+            return Some(unsafe { self.attend(task, wakes, out) });
         }
         // SAFETY: by the contract.
         unsafe { hand_out(task, out) };
         Some(Ok(()))
-    }
-
-    /// The monitor needs no call of a submitter's to look at the workers.
-    #[inline(always)]
-    fn is_watched(&self) -> bool {
-        !self.may_grow || self.monitor.is_watching()
     }
 
     /// Accepts or refuses a task of the straight way that cannot simply be put into the inbox.
@@ -99,17 +94,11 @@ impl Pool {
     /// # Safety
     /// As `submit_straight`.
     #[inline(never)]
-    unsafe fn attend(
-        &self,
-        task: Entry,
-        waiting: usize,
-        wakes: bool,
-        out: *mut Entry,
-    ) -> Result<()> {
+    unsafe fn attend(&self, task: Entry, wakes: bool, out: *mut Entry) -> Result<()> {
         if wakes {
             self.inbox.wake();
         }
-        let attended = contain(|| self.see_to(task, waiting));
+        let attended = contain(|| self.see_to(task, self.inbox.hint(Lane::Normal)));
         // SAFETY: by the contract.
         unsafe { self.accept_if(attended, task, out) }
     }
@@ -342,7 +331,7 @@ impl Pool {
     #[inline(always)]
     pub(super) fn look_for_a_worker(&self, backlog: usize) -> Notified {
         let notified = self.sleep.notify(backlog, |searching| worker::create(self, searching));
-        if notified == Notified::Watch && self.may_grow {
+        if notified == Notified::Watch {
             self.monitor.watch(self);
         }
         notified

@@ -2,10 +2,11 @@
 
 use super::slabs::{self, Chain, Free, chain_length};
 use super::{plain, quarantine};
-use crate::local::{self, Local, Magazine};
+use crate::local::{self, Local, Magazine, NOWHERE};
 use crate::platform::{fork, thread};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
+use std::sync::atomic::Ordering;
 
 /// Blocks a thread fetches at first; later twice as many each time, up to a chain.
 const FIRST_WANTED: u32 = 16;
@@ -13,20 +14,16 @@ const FIRST_WANTED: u32 = 16;
 /// A block of `class`, aligned to 64; None when there is no memory.
 #[inline(always)]
 pub(crate) fn allocate(class: usize) -> Option<NonNull<u8>> {
-    local::with(|local| match take_ready(local, fork::generation(), class) {
+    local::with(|local| match take_ready(local, class) {
         None => allocate_slowly(local, class),
         block => block,
     })
 }
 
-/// A block of `class` if the thread has one at hand, in the process `generation`, which is the
-/// calling one.
+/// A block of `class` if the thread has one at hand and `is_ready`.
 #[inline(always)]
-pub(crate) fn take_ready(local: &Local, generation: u32, class: usize) -> Option<NonNull<u8>> {
-    if local.generation.get() != generation {
-        return None;
-    }
-    take(&local.magazines[class])
+pub(crate) fn take_ready(local: &Local, class: usize) -> Option<NonNull<u8>> {
+    if is_ready(local) { take(&local.magazines[class]) } else { None }
 }
 
 #[inline(always)]
@@ -49,6 +46,9 @@ fn allocate_slowly(local: &Local, class: usize) -> Option<NonNull<u8>> {
         return slabs::take(class, 1).map(|chain| chain.first.cast());
     }
     let magazine = &local.magazines[class];
+    if !magazine.head.get().is_null() {
+        return take(magazine); // in a forked child
+    }
     if let Some(spare) = NonNull::new(magazine.spare.replace(ptr::null_mut())) {
         magazine.head.set(spare.as_ptr());
         magazine.room.set(0);
@@ -79,11 +79,12 @@ pub(crate) unsafe fn release(block: NonNull<u8>, class: usize) {
     });
 }
 
-/// Whether a block can be given straight back: the thread has magazines, and the block
-/// cannot be a parent's, as it can in a forked child.
+/// Whether the thread has magazines, in the process that loaded the library. In a forked child
+/// more has to be looked at: a block may be the parent's.
 #[inline(always)]
 pub(crate) fn is_ready(local: &Local) -> bool {
-    local.generation.get() == 1 && fork::is_now(1)
+    // Relaxed: the number alone is meant, and no other process reads 1.
+    local.process.get().load(Ordering::Relaxed) == 1
 }
 
 /// As `release`, where `is_ready`.
@@ -166,6 +167,7 @@ fn set_up(local: &Local) -> bool {
     if local.generation.get() == now {
         return true;
     }
+    fork::watch();
     slabs::follow_fork(now);
     for (class, magazine) in local.magazines.iter().enumerate() {
         // A parent's blocks are not ours to use.
@@ -175,12 +177,14 @@ fn set_up(local: &Local) -> bool {
     }
     let lasts = thread::at_thread_end(empty);
     local.generation.set(if lasts { now } else { 0 });
+    local.process.set(if lasts { fork::word() } else { &NOWHERE });
     lasts
 }
 
 /// The thread ends: its blocks go to the depots.
 unsafe extern "C" fn empty(_: *mut c_void) {
     local::with(|local| {
+        local.process.set(&NOWHERE);
         if local.generation.replace(0) != fork::generation() {
             return;
         }

@@ -32,12 +32,11 @@ pub(crate) fn generation() -> u32 {
     }
 }
 
-/// Whether the calling process is that of a generation known before.
-#[inline(always)]
-pub(crate) fn is_now(generation: u32) -> bool {
-    // Acquire and Relaxed: as in `generation`; a renewed word is none that was known before.
-    // SAFETY: as in `generation`.
-    unsafe { &*WORD.load(Ordering::Acquire) }.load(Ordering::Relaxed) == generation
+/// The word that holds the generation of whatever process reads it, or 0 before that has
+/// asked. It stays where it is once `watch` was called.
+pub(crate) fn word() -> &'static AtomicU32 {
+    // SAFETY: as in `generation`. Acquire: too.
+    unsafe { &*WORD.load(Ordering::Acquire) }
 }
 
 /// Maps the page, once a process family; called before the first handle exists.

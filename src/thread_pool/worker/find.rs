@@ -155,30 +155,53 @@ impl Slot {
         }
     }
 
-    /// Moves a share of the inbox into the worker's own batch; the oldest is the answer.
-    fn take_batch(&self) -> Option<Entry> {
-        let pool = self.pool();
+    /// A worker whose own queues are empty takes a share of the inbox into its batch; how many.
+    pub(super) fn refill_batch(&self) -> u32 {
+        if self.pool().inbox.hint(Lane::Normal) == 0 {
+            return 0;
+        }
+        self.let_some_gather();
         let mut batch = [MaybeUninit::uninit(); BATCH];
+        let tasks = self.take_share(&mut batch);
+        if !tasks.is_empty() {
+            self.publish(tasks);
+        }
+        tasks.len() as u32
+    }
+
+    /// As `refill_batch`; the oldest is the answer, and not in the batch.
+    fn take_batch(&self) -> Option<Entry> {
+        let mut batch = [MaybeUninit::uninit(); BATCH];
+        self.keep_rest(self.take_share(&mut batch))
+    }
+
+    /// This worker's share of the inbox: up to a batch.
+    fn take_share<'a>(&self, batch: &'a mut [MaybeUninit<Entry>; BATCH]) -> &'a [Entry] {
+        let pool = self.pool();
         let sharers = pool.sleep.census().awake() as usize;
-        let taken = pool.inbox.pop(Lane::Normal, sharers, &mut batch);
+        let taken = pool.inbox.pop(Lane::Normal, sharers, batch);
         // SAFETY: `pop` filled this many.
-        self.keep_rest(unsafe { &*(ptr::from_ref(&batch[..taken]) as *const [Entry]) })
+        unsafe { &*(ptr::from_ref(&batch[..taken]) as *const [Entry]) }
     }
 
     /// Keeps all tasks but the first, which is the answer, in the worker's own batch.
     fn keep_rest(&self, tasks: &[Entry]) -> Option<Entry> {
         let (&first, rest) = tasks.split_first()?;
-        if let Some(second) = rest.first() {
-            tasks.iter().for_each(prefetch);
-            // SAFETY: the entry is ours until it is published. Relaxed: a figure.
-            let stamp = unsafe { second.as_ref() }.accepted_at();
-            self.public.batch_since.store(stamp, Ordering::Relaxed);
-            self.batch.fill(rest);
-            // Between the two queues they were nowhere to be seen: published anew.
-            fence(Ordering::SeqCst);
-            self.pool().look_for_a_worker(rest.len());
+        if !rest.is_empty() {
+            self.publish(rest);
         }
         Some(first)
+    }
+
+    /// Puts tasks, at least one, into the worker's batch, which is empty.
+    fn publish(&self, tasks: &[Entry]) {
+        // SAFETY: the entry is ours until it is published. Relaxed: a figure.
+        let stamp = unsafe { tasks[0].as_ref() }.accepted_at();
+        self.public.batch_since.store(stamp, Ordering::Relaxed);
+        self.batch.fill(tasks);
+        // Between the two queues they were nowhere to be seen: published anew.
+        fence(Ordering::SeqCst);
+        self.pool().look_for_a_worker(tasks.len());
     }
 
     /// Takes work from another worker, beginning with a random one.
@@ -243,15 +266,4 @@ impl Slot {
             pool.look_for_a_worker(pool.backlog());
         }
     }
-}
-
-#[inline(always)]
-fn prefetch(task: &Entry) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; any address is allowed.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(task.as_ptr().cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = task;
 }

@@ -15,115 +15,165 @@ use crate::future::state::Plain;
 use crate::platform::clock;
 use crate::sync::Ordering;
 use crate::thread_pool::queue::Entry;
+use crate::unwind::contain;
 use std::cell::Cell;
-use std::mem;
-use std::ptr;
+use std::ptr::{self, NonNull};
+
+/// The worker is on the straight way, and the task it runs there. The task of the frame may
+/// have ended, and be gone, as long as nothing is called that could unwind.
+struct Straight<'a> {
+    slot: &'a Slot,
+    frame: Frame,
+}
+
+/// What is to be done after a task.
+enum After {
+    /// Go on.
+    Nothing,
+    /// Something may be due.
+    Calls,
+}
 
 impl Slot {
     /// Runs what lies near. The answer is a task that has to go the ordinary way, and is in
     /// no queue any more.
-    #[inline(always)]
     pub(super) fn run_straight(&self) -> Option<Entry> {
-        let (mine, pool) = (self.mine(), self.pool());
+        let unusual = self.go_straight();
+        self.call_what_is_due();
+        unusual
+    }
+
+    #[inline(never)]
+    fn go_straight(&self) -> Option<Entry> {
+        let (mine, owner) = (self.mine(), &self.pool().owner);
         let frame = Frame { task: Cell::new(ptr::null()), below: ptr::null() };
+        let straight = Straight { slot: self, frame };
+        mine.frames.set(&straight.frame);
+        mine.worked.set(true);
+        let long = clock::about_ticks(SHORT_NS);
         let mut at = match mine.just_ended.get() {
             0 => clock::ticks(),
             end => end,
         };
-        let long = clock::about_ticks(SHORT_NS);
-        let mut fuel = mine.fuel.get();
-        mine.frames.set(&frame);
         let unusual = loop {
-            // The last of the fuel is for `find`, which then looks out of turn.
-            if fuel <= 1 || !pool.owner.is_plain() {
+            if !owner.is_plain() || mine.has_nested.get() && !self.use_fuel(1) {
                 break None;
             }
-            let Some(entry) = self.find_near() else { break None };
-            fuel -= 1;
+            let Some(entry) = self.find_near() else {
+                if self.refill() {
+                    continue;
+                }
+                break None;
+            };
             // SAFETY: the queue's reference is ours.
             if !unsafe { entry.as_ref() }.state.start_plain(Kind::Bytes as u32) {
                 break Some(entry);
             }
             // SAFETY: just started, with the queue's reference, which becomes the runner's.
-            let (end, plain) = unsafe { self.run_plain(entry, &frame, at) };
-            if end.wrapping_sub(at) > long {
-                self.note_long();
-            }
+            let (end, after) = unsafe { run_task(self, &straight.frame, entry, (at, long)) };
             at = end;
             // Relaxed: set under the roster's lock; looked at again under it. (A task that has
             // blocked and so taken the turn has called the attention of the next look.)
-            if !plain || self.public.dormant.load(Ordering::Relaxed) != 0 {
+            if matches!(after, After::Calls) || self.public.dormant.load(Ordering::Relaxed) != 0 {
                 break None;
             }
         };
-        mine.fuel.set(fuel);
+        straight.frame.task.set(ptr::null());
         mine.just_ended.set(at);
-        self.leave_frame(0);
-        self.call_what_is_due();
         unusual
     }
 
-    /// Runs one task; when it ended, and whether nothing else has to be done now.
-    ///
-    /// # Safety
-    /// The task is of `Kind::Bytes` and was started by the caller, who hands over its
-    /// reference.
-    #[inline(always)]
-    unsafe fn run_plain(&self, task: Entry, frame: &Frame, at: u64) -> (u64, bool) {
-        let tally = &self.public.tally;
-        // SAFETY: by the contract the cell is alive, and F2 gives us its arguments.
-        let (cell, (function, data, length)) = unsafe {
-            let cell = task.as_ref();
-            (cell, cell.bytes_call())
-        };
-        frame.task.set(task.as_ptr());
-        // Relaxed: figures for the monitor; only this thread writes them.
-        self.public.since.store(at, Ordering::Relaxed);
-        tally.entered.add_own(1);
-        let unreturned = Unreturned(self, task);
-        // SAFETY: the user's function with the arguments it was submitted with.
-        let code = unsafe { function(task.as_ptr(), data, length) };
-        mem::forget(unreturned);
-        let end = clock::fast_ticks();
-        // SAFETY: the function has returned.
-        unsafe {
-            cell.stamp_durations(at.wrapping_sub(cell.accepted_at()), end.wrapping_sub(at));
+    /// Takes the next batch of tasks from outside, if that is what comes next.
+    #[inline(never)]
+    fn refill(&self) -> bool {
+        let taken = contain(|| if self.use_fuel(0) { self.refill_batch() } else { 0 });
+        let taken = taken.unwrap_or(0);
+        if taken > 0 && !self.use_fuel(taken) {
+            self.mine().fuel.set(1);
         }
-        if code == 0 {
-            // Before it is settled: whoever sees that sees the count.
-            tally.plain.add_own(1);
-            match cell.state.finish_plain() {
-                Plain::Settled => return (end, true),
-                // SAFETY: the last reference is ours and given up here.
-                Plain::Last => return (end, unsafe { cell::destroy(task) }),
-                Plain::No => tally.plain.take_back_own(1),
-            }
-        }
-        // SAFETY: by the contract.
-        unsafe { self.end_ordinarily(task, code) };
-        (end, false)
+        taken > 0
     }
 
-    /// # Safety
-    /// As `run_plain`; the function has returned `code`.
-    #[cold]
-    #[inline(never)]
-    unsafe fn end_ordinarily(&self, task: Entry, code: i32) {
-        self.public.tally.left.add_own(1);
-        // SAFETY: by the contract.
-        self.count(unsafe { run::end(task, code) });
+    /// Whether there is fuel for so many tasks, and then uses it. The last is for `find`, which
+    /// then looks out of turn.
+    #[inline(always)]
+    fn use_fuel(&self, tasks: u32) -> bool {
+        let fuel = &self.mine().fuel;
+        let enough = fuel.get() > tasks.max(1);
+        if enough {
+            fuel.set(fuel.get() - tasks);
+        }
+        enough
     }
 }
 
-/// The function did not return: its thread ends.
-struct Unreturned<'a>(&'a Slot, Entry);
+/// Runs one task that begins at `at`, and is not short if it takes more than `long`; when it
+/// ended, and what is to be done then.
+///
+/// # Safety
+/// The task is of `Kind::Bytes` and was started by the caller, who hands over its
+/// reference.
+#[inline(always)]
+unsafe fn run_task(
+    slot: &Slot,
+    frame: &Frame,
+    task: Entry,
+    (at, long): (u64, u64),
+) -> (u64, After) {
+    let public = &*slot.public;
+    // SAFETY: by the contract the cell is alive, and F2 gives us its arguments.
+    let (cell, (function, data, length)) = unsafe {
+        let cell = task.as_ref();
+        (cell, cell.bytes_call())
+    };
+    // Relaxed: figures for the monitor; only this thread writes them.
+    public.since.store(at, Ordering::Relaxed);
+    public.tally.entered.add_own(1);
+    frame.task.set(task.as_ptr());
+    // SAFETY: the user's function with the arguments it was submitted with.
+    let code = unsafe { function(task.as_ptr(), data, length) };
+    let end = clock::fast_ticks();
+    let ran = end.wrapping_sub(at);
+    // SAFETY: the function has returned.
+    unsafe { cell.stamp_durations(at.wrapping_sub(cell.accepted_at()), ran) };
+    if ran > long {
+        slot.note_long();
+    }
+    if code == 0 {
+        // Before it is settled: whoever sees that sees the count.
+        public.tally.plain.add_own(1);
+        match cell.state.finish_plain() {
+            Plain::Settled => return (end, After::Nothing),
+            // SAFETY: the last reference is ours and given up here.
+            Plain::Last if unsafe { cell::destroy(task) } => return (end, After::Nothing),
+            Plain::Last => return (end, After::Calls),
+            Plain::No => public.tally.plain.take_back_own(1),
+        }
+    }
+    frame.task.set(ptr::null());
+    // SAFETY: by the contract.
+    unsafe { end_ordinarily(slot, task, code) };
+    (end, After::Calls)
+}
 
-impl Drop for Unreturned<'_> {
-    #[cold]
+/// # Safety
+/// As `run_task`; the function has returned `code`.
+#[cold]
+#[inline(never)]
+unsafe fn end_ordinarily(slot: &Slot, task: Entry, code: i32) {
+    slot.public.tally.left.add_own(1);
+    // SAFETY: by the contract.
+    slot.count(unsafe { run::end(task, code) });
+}
+
+impl Drop for Straight<'_> {
+    /// With a task in the frame: its function did not return, for its thread ends.
     fn drop(&mut self) {
-        // SAFETY: the runner's reference, given up here.
-        run::thread_ended(unsafe { TaskRef::from_raw(self.1) });
-        self.0.public.tally.left.add_own(1);
-        self.0.leave_frame(0);
+        if let Some(task) = NonNull::new(self.frame.task.get().cast_mut()) {
+            // SAFETY: the runner's reference, given up here.
+            run::thread_ended(unsafe { TaskRef::from_raw(task) });
+            self.slot.public.tally.left.add_own(1);
+        }
+        self.slot.leave_frame(0);
     }
 }
