@@ -77,6 +77,15 @@ pub(super) fn of_outcome(outcome: Outcome) -> cfut_status {
     }
 }
 
+/// CFUT_OK, or the status of the error.
+#[inline(always)]
+pub(super) fn of(result: Result<()>) -> cfut_status {
+    match result {
+        Ok(()) => OK,
+        Err(Error(kind)) => of_error(kind),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,14 +96,5 @@ mod tests {
             assert!(ALL[place + 1..].iter().all(|other| other.0 != one.0 && other.1 != one.1));
         }
         assert_eq!(crate::future::run::THREAD_ENDED, EPANIC);
-    }
-}
-
-/// CFUT_OK, or the status of the error.
-#[inline(always)]
-pub(super) fn of(result: Result<()>) -> cfut_status {
-    match result {
-        Ok(()) => OK,
-        Err(Error(kind)) => of_error(kind),
     }
 }
