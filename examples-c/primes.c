@@ -1,0 +1,335 @@
+/* Prime numbers, one after the other and on threads, with both times.
+ *
+ * Shows: the same work with and without a pool, many tasks in one submit, results in the
+ * order of the tasks, and a failure with a message.
+ */
+#define _GNU_SOURCE /* getopt_long */
+#include <cfutures.h>
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { GOOD = 0, TROUBLE = 2 }; /* exit statuses */
+
+static const char USAGE[] =
+    "usage: primes [--count | --sieve] [--threads N] NUMBER...\n"
+    "\n"
+    "Tells of each NUMBER whether it is prime, first in one thread, then on a thread pool, and\n"
+    "how long each took.\n"
+    "\n"
+    "  --count      how many primes are below each NUMBER, counted one by one in ten ranges\n"
+    "  --sieve      the same by a sieve, for a NUMBER up to 1000000000\n"
+    "  --threads N  threads of the pool; the default is one for each processor\n"
+    "  --help       this text\n"
+    "\n"
+    "Exit status: 0 done, 2 trouble.\n";
+
+/* ---- the work ---- */
+
+enum kind { DIVISOR, COUNT, SIEVE };
+
+struct job {
+    enum kind kind;
+    uint64_t from, to; /* DIVISOR and SIEVE: of `to`; COUNT: from <= n < to */
+};
+
+enum { RANGES = 10 };
+static const uint64_t LARGEST_SIEVE = 1000000000;
+
+/* The smallest divisor above 1; 0 for 0 and 1, which have none. */
+static uint64_t smallest_divisor(uint64_t n)
+{
+    if (n % 2 == 0)
+        return n == 0 ? 0 : 2;
+    for (uint64_t divisor = 3; divisor <= n / divisor; divisor += 2) {
+        if (n % divisor == 0)
+            return divisor;
+    }
+    return n > 1 ? n : 0;
+}
+
+static bool is_prime(uint64_t n)
+{
+    return n > 1 && smallest_divisor(n) == n;
+}
+
+static uint64_t count_primes(uint64_t from, uint64_t to)
+{
+    uint64_t count = 0;
+    for (uint64_t n = from; n < to; n++)
+        count += is_prime(n);
+    return count;
+}
+
+/* Eratosthenes; false if there is no memory. */
+static bool sieve(uint64_t limit, uint64_t *count)
+{
+    char *composite = calloc(limit + 1, 1);
+    if (composite == NULL)
+        return false;
+    *count = 0;
+    for (uint64_t n = 2; n < limit; n++) {
+        if (composite[n])
+            continue;
+        ++*count;
+        for (uint64_t multiple = n * n; multiple < limit; multiple += n)
+            composite[multiple] = 1;
+    }
+    free(composite);
+    return true;
+}
+
+static bool work(const struct job *job, uint64_t *result)
+{
+    if (job->kind == SIEVE)
+        return sieve(job->to, result);
+    *result = job->kind == COUNT ? count_primes(job->from, job->to) : smallest_divisor(job->to);
+    return true;
+}
+
+/* The same work as a task: bytes in, bytes out. */
+static int32_t work_task(cfut_promise *promise, const void *data, size_t size)
+{
+    uint64_t result;
+    (void)size;
+    if (!work(data, &result))
+        return cfut_promise_fail(promise, ENOMEM, "no memory for a sieve");
+    return cfut_promise_set_bytes(promise, &result, sizeof result);
+}
+
+/* ---- the program ---- */
+
+static bool complain(const char *what, const char *why)
+{
+    fprintf(stderr, "primes: %s: %s\n", what, why);
+    return false;
+}
+
+/* A call of the library failed: it has kept the details. */
+static bool failed(const char *call)
+{
+    char text[256];
+    cfut_last_error(text, sizeof text);
+    return complain(call, text);
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static bool run_serially(const struct job *jobs, size_t count, uint64_t *results)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!work(&jobs[i], &results[i]))
+            return complain("serially", "no memory for a sieve");
+    }
+    return true;
+}
+
+/* Waits for each task in its turn; those after a failure are waited for as well. */
+static bool collect(cfut_future **futures, size_t count, uint64_t *results)
+{
+    bool good = true;
+    for (size_t i = 0; i < count; i++) {
+        cfut_status outcome = cfut_future_wait(futures[i], CFUT_FOREVER);
+        if (outcome == CFUT_OK)
+            memcpy(&results[i], cfut_future_bytes(futures[i], NULL), sizeof results[i]);
+        else if (outcome == CFUT_FAILED)
+            good = complain("task", cfut_future_message(futures[i]));
+        else
+            good = complain("task", cfut_status_text(outcome));
+        cfut_future_release(futures[i]);
+    }
+    return good;
+}
+
+static bool run_on(cfut_executor *pool, const struct job *jobs, size_t count, uint64_t *results)
+{
+    cfut_future **futures = calloc(count, sizeof(cfut_future *));
+    cfut_task *task = NULL;
+    bool good = false;
+    if (futures == NULL)
+        complain("futures", "no memory");
+    else if (cfut_task_new(work_task, &task) != CFUT_OK)
+        failed("cfut_task_new");
+    else if (cfut_submit_many(pool, task, jobs, sizeof *jobs, count, futures) != CFUT_OK)
+        failed("cfut_submit_many");
+    else
+        good = collect(futures, count, results);
+    cfut_task_free(task);
+    free(futures);
+    return good;
+}
+
+static cfut_executor *make_pool(int64_t threads)
+{
+    cfut_executor *pool = NULL;
+    cfut_options *options = cfut_options_new();
+    if (cfut_options_set(options, CFUT_OPT_WORKERS, threads) != CFUT_OK)
+        failed("--threads");
+    else if (cfut_thread_pool_new(options, &pool) != CFUT_OK)
+        failed("cfut_thread_pool_new");
+    cfut_options_free(options);
+    return pool;
+}
+
+/* The job for each number, or its ten jobs. */
+static void prepare(enum kind kind, const uint64_t *numbers, size_t count, struct job *jobs)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (kind != COUNT) {
+            *jobs++ = (struct job){ kind, 0, numbers[i] };
+            continue;
+        }
+        uint64_t from = 0, share = numbers[i] / RANGES;
+        for (int range = 1; range <= RANGES; range++) {
+            uint64_t to = range == RANGES ? numbers[i] : from + share;
+            *jobs++ = (struct job){ COUNT, from, to };
+            from = to;
+        }
+    }
+}
+
+static void print(enum kind kind, uint64_t number, uint64_t result)
+{
+    if (kind != DIVISOR)
+        printf("%" PRIu64 " primes below %" PRIu64 "\n", result, number);
+    else if (number < 2)
+        printf("%" PRIu64 " is not prime\n", number);
+    else if (result == number)
+        printf("%" PRIu64 " is prime\n", number);
+    else
+        printf("%" PRIu64 " is not prime: %" PRIu64 " divides it\n", number, result);
+}
+
+static bool print_all(enum kind kind, const uint64_t *numbers, size_t count,
+                      const uint64_t *results, const double times[2], int64_t threads)
+{
+    size_t parts = kind == COUNT ? RANGES : 1;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t sum = 0;
+        for (size_t part = 0; part < parts; part++)
+            sum += *results++;
+        print(kind, numbers[i], sum);
+    }
+    printf("serially %.3f s, on threads (%" PRId64 ") %.3f s: %.2f times as fast\n", times[0],
+           threads, times[1], times[0] / times[1]);
+    return fflush(stdout) == 0 || complain("standard output", strerror(errno));
+}
+
+/* Both ways, which must agree. */
+static bool compare(cfut_executor *pool, const struct job *jobs, size_t count,
+                    uint64_t *serially, uint64_t *on_threads, double times[2])
+{
+    double begin = seconds();
+    if (!run_serially(jobs, count, serially))
+        return false;
+    double middle = seconds();
+    if (!run_on(pool, jobs, count, on_threads))
+        return false;
+    double end = seconds();
+    times[0] = middle - begin;
+    times[1] = end - middle;
+    return memcmp(serially, on_threads, count * sizeof *serially) == 0 ||
+           complain("threads", "other results than serially");
+}
+
+static bool run(enum kind kind, const uint64_t *numbers, size_t count, int64_t threads)
+{
+    size_t job_count = kind == COUNT ? count * RANGES : count;
+    struct job *jobs = calloc(job_count, sizeof *jobs);
+    uint64_t *results = calloc(2 * job_count, sizeof *results);
+    cfut_executor *pool = make_pool(threads);
+    double times[2];
+    bool good = false;
+    if (jobs == NULL || results == NULL) {
+        complain("numbers", "no memory for so many");
+    } else if (pool != NULL) {
+        prepare(kind, numbers, count, jobs);
+        good = compare(pool, jobs, job_count, results, results + job_count, times) &&
+               print_all(kind, numbers, count, results, times, threads);
+    }
+    cfut_executor_shutdown(pool, 0, CFUT_FOREVER);
+    cfut_executor_release(pool);
+    free(results);
+    free(jobs);
+    return good;
+}
+
+static int misused(const char *what, const char *why)
+{
+    if (what != NULL)
+        complain(what, why);
+    fputs("Try 'primes --help'.\n", stderr);
+    return TROUBLE;
+}
+
+static bool parse(const char *text, uint64_t least, uint64_t most, uint64_t *number)
+{
+    char *end;
+    errno = 0;
+    *number = strtoull(text, &end, 10);
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *number >= least &&
+           *number <= most;
+}
+
+static int run_numbers(enum kind kind, char **texts, size_t count, int64_t threads)
+{
+    uint64_t *numbers = calloc(count, sizeof *numbers);
+    uint64_t most = kind == SIEVE ? LARGEST_SIEVE : UINT64_MAX;
+    int status = TROUBLE;
+    size_t good = 0;
+    while (numbers != NULL && good < count && parse(texts[good], 0, most, &numbers[good]))
+        good++;
+    if (numbers == NULL)
+        complain("numbers", "no memory for so many");
+    else if (good < count)
+        misused(texts[good], "no number, or too large");
+    else
+        status = run(kind, numbers, count, threads) ? GOOD : TROUBLE;
+    free(numbers);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = { { "count", no_argument, NULL, 'c' },
+                                             { "sieve", no_argument, NULL, 's' },
+                                             { "threads", required_argument, NULL, 't' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+    enum kind kind = DIVISOR;
+    uint64_t threads = cfut_cpu_count(); /* this work computes: more would not help */
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (option) {
+        case 'c':
+            kind = COUNT;
+            break;
+        case 's':
+            kind = SIEVE;
+            break;
+        case 't':
+            if (!parse(optarg, 1, INT32_MAX, &threads))
+                return misused(optarg, "--threads wants a number above 0");
+            break;
+        case 'h':
+            return fputs(USAGE, stdout) < 0 ? TROUBLE : GOOD;
+        default: /* getopt_long has said what is wrong */
+            return misused(NULL, NULL);
+        }
+    }
+    if (optind == argc)
+        return misused("wrong arguments", "a number is wanted");
+    return run_numbers(kind, argv + optind, (size_t)(argc - optind), (int64_t)threads);
+}
