@@ -1,0 +1,52 @@
+# What a user of the library needs, without having to know cargo.
+#
+#   make         the library and the example programs
+#   make run     runs the examples on real input
+#   make check   runs the tests
+#   make header  writes include/cfutures.h anew from the sources
+#   make clean   removes all that was built
+#
+# Needs Rust 1.85 or newer, a C and a C++ compiler, and make. Everything is built in target/.
+
+CARGO  ?= cargo
+CFLAGS ?= -O2 -g
+WERROR ?= -Werror
+
+target  := $(or $(CARGO_TARGET_DIR),target)
+library := $(target)/release
+version := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# As build.rs has it: while the major version is 0, each minor version is an ABI of its own.
+major   := $(word 1,$(subst ., ,$(version)))
+minor   := $(word 2,$(subst ., ,$(version)))
+soname  := libcfutures.so.$(if $(filter 0,$(major)),0.$(minor),$(major))
+# Absolute, so that the programs run from anywhere.
+rpath   := $(abspath $(library))
+
+examples := $(patsubst examples-c/%.c,$(target)/examples-c/%,$(wildcard examples-c/*.c))
+
+.PHONY: all library run check header clean
+
+all: library $(examples)
+
+# Cargo knows what is up to date; the links are what a linker and a loader look for.
+library:
+	$(CARGO) build --release
+	@ln -sf libcfutures.so $(library)/$(soname)
+
+$(target)/examples-c/%: examples-c/%.c include/cfutures.h | library
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -Wall -Wextra -pedantic $(WERROR) $(CFLAGS) -Iinclude $< -o $@ \
+	    -L$(library) -lcfutures -Wl,-rpath,$(rpath)
+
+run: all
+	@sh examples-c/run.sh $(target)/examples-c
+
+check:
+	$(CARGO) test
+
+header:
+	CFUT_BLESS=1 $(CARGO) test --test it header
+	@git diff --stat -- include/cfutures.h 2>/dev/null || true
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Runs the examples on real input: `make run` calls it with the directory they were built in.
+set -eu
+programs=$1
+
+# The machine's own logs, if there are any that may be read.
+logs=/var/log
+if [ -z "$(find "$logs" -maxdepth 1 -type f -size +0 -readable 2>/dev/null | head -n 1)" ]; then
+    echo "$logs has no log files that may be read; written instead: $programs/logs"
+    logs=$programs/logs
+    mkdir -p "$logs"
+    for number in 1 2 3 4 5; do
+        awk -v part="$number" 'BEGIN {
+            for (line = 1; line <= 200000; line++)
+                print "line", line, line % (7 * part) ? "INFO all is well" :
+                      line % 2 ? "ERROR nothing works" : "WARNING little works"
+        }' > "$logs/service-$number.log"
+    done
+fi
+
+show() {
+    echo
+    echo "\$ $*"
+    "$@"
+}
+
+# 1: some files may not be read by this user; the program has named them.
+show "$programs/log_summary" --ignore-case "$logs" || [ $? -eq 1 ]
+show "$programs/primes" 112272535095293 112582705942171 115280095190773
+show "$programs/primes" --count 100000
+show "$programs/primes" --sieve 1000000 2000000 3000000 4000000

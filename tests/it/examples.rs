@@ -1,0 +1,276 @@
+//! The programs of examples-c/: on real input against grep and known figures, and on bad
+//! input.
+
+use crate::support::{build_with, program, run, succeed, work_dir};
+use std::fmt::Write;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn example(name: &str) -> Command {
+    program(&build_with(&format!("examples-c/{name}.c"), &["-pedantic", "-Wshadow"]))
+}
+
+/// Runs it; exit code, what it printed, and what it complained.
+fn result(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = run(command);
+    let code = status.code().unwrap_or_else(|| panic!("{command:?}: {status}"));
+    (code, text(&stdout), text(&stderr))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An empty directory, for the test of this name.
+fn directory(name: &str) -> PathBuf {
+    let path = work_dir().join(name);
+    let _ = fs::remove_dir_all(&path); // of an earlier run
+    fs::create_dir_all(&path).expect("directory");
+    path
+}
+
+/// A refused use: status 2, nothing on stdout, and these words on stderr.
+fn refuses(example_name: &str, arguments: &[&str], words: &str) {
+    let (code, printed, complaint) = result(example(example_name).args(arguments));
+    assert_eq!((code, printed.as_str()), (2, ""), "{arguments:?}: {complaint}");
+    assert!(complaint.contains(words), "{arguments:?}: {complaint:?} lacks {words:?}");
+    assert!(complaint.contains(example_name), "{arguments:?}: {complaint:?} has no name");
+}
+
+#[test]
+fn help_goes_to_stdout() {
+    for name in ["log_summary", "primes"] {
+        let (code, printed, complaint) = result(example(name).arg("--help"));
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
+    }
+}
+
+// ---- log_summary ----
+
+/// Lines as services write them, with words that are nearly what is looked for.
+fn service_log(lines: usize, worse: usize) -> String {
+    let mut log = String::new();
+    for line in 0..lines {
+        let words = match line % (11 + worse) {
+            0 => "ERROR cannot reach the database",
+            1 => "WARNING retrying",
+            2 => "WARN cache is cold",
+            3 => "error: in small letters, Warn: likewise",
+            4 => "ERRERROR and WAWARN begin twice",
+            5 => "ERRO R, WAR N",
+            6 => "",
+            7 => "ERROR twice: ERROR, and WARN",
+            _ => "INFO nothing to see",
+        };
+        writeln!(log, "{line:08} {words}").expect("text");
+    }
+    log
+}
+
+/// Files of several shapes; the names in the directory.
+fn write_logs(directory: &Path) -> Vec<&'static str> {
+    let mut unfinished = service_log(5000, 3);
+    unfinished.push_str("ERROR without an end of line");
+    let long = [b"x".repeat(200_000), b"ERROR".to_vec(), b"y".repeat(70_000)].concat();
+    let files = [
+        ("busy.log", service_log(40_000, 0).into_bytes()),
+        ("calm.log", service_log(3000, 50).into_bytes()),
+        ("unfinished.log", unfinished.into_bytes()),
+        ("empty.log", Vec::new()),
+        ("only-newline.log", b"\n".to_vec()),
+        ("odd bytes.log", b"\0ERROR\0\nWARN\xff\xfe\n\n\n\nERR\nOR\nWA\0RN".to_vec()),
+        ("one-long-line.log", long),
+        // Words across each border of the blocks that are read, whatever their size.
+        ("crossing.log", b"ERROR WARN\n".repeat(30_000)),
+    ];
+    for (name, bytes) in &files {
+        fs::write(directory.join(name), bytes).expect("log file");
+    }
+    files.map(|(name, _)| name).to_vec()
+}
+
+/// What grep -c says of a file.
+fn grep(options: &str, pattern: &str, file: &Path) -> u64 {
+    let output = run(Command::new("grep").env("LC_ALL", "C").args([options, pattern]).arg(file));
+    assert!(output.status.code() <= Some(1), "grep: {}", text(&output.stderr));
+    text(&output.stdout).trim().parse().expect("a number")
+}
+
+/// (errors, warnings, lines, name) of each printed row, in order.
+fn rows(printed: &str) -> Vec<(u64, u64, u64, String)> {
+    let mut lines = printed.lines();
+    let titles: Vec<_> = lines.next().expect("titles").split_whitespace().collect();
+    assert_eq!(titles, ["lines", "errors", "warnings", "file"]);
+    lines
+        .map(|line| {
+            let (figures, name) = line.split_at(3 * 12 + 2 + 2);
+            let figures: Vec<u64> =
+                figures.split_whitespace().map(|figure| figure.parse().expect("figure")).collect();
+            (figures[1], figures[2], figures[0], name.to_owned())
+        })
+        .collect()
+}
+
+fn compare_with_grep(directory: &Path, names: &[&str], printed: &str, options: &str) {
+    let rows = rows(printed);
+    let mut expected: Vec<_> = names
+        .iter()
+        .map(|&name| {
+            let file = directory.join(name);
+            let count = |pattern| grep(options, pattern, &file);
+            (count("ERROR"), count("WARN"), count(""), name.to_owned())
+        })
+        .collect();
+    expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.3.cmp(&b.3)));
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn log_summary_counts_as_grep_does() {
+    let directory = directory("log_summary_counts");
+    let names = write_logs(&directory);
+    fs::create_dir(directory.join("archive")).expect("directory");
+    fs::write(directory.join("archive/old.log"), "ERROR old\n").expect("log file");
+    for threads in ["1", "3", "64"] {
+        let printed = succeed(example("log_summary").args(["--threads", threads]).arg(&directory));
+        compare_with_grep(&directory, &names, &printed, "-ac");
+    }
+    let printed = succeed(example("log_summary").arg(&directory).arg("-i"));
+    compare_with_grep(&directory, &names, &printed, "-aci");
+}
+
+#[test]
+fn log_summary_goes_on_after_an_unreadable_file() {
+    let directory = directory("log_summary_unreadable");
+    let names = write_logs(&directory);
+    symlink("nowhere", directory.join("dangling.log")).expect("symlink");
+    let (code, printed, complaint) = result(example("log_summary").arg(&directory));
+    assert_eq!(code, 1);
+    assert_eq!(complaint, "log_summary: dangling.log: No such file or directory\n");
+    compare_with_grep(&directory, &names, &printed, "-ac");
+}
+
+#[test]
+fn log_summary_of_an_empty_directory() {
+    let directory = directory("log_summary_empty");
+    let (code, printed, complaint) = result(example("log_summary").arg(&directory));
+    assert_eq!((code, complaint.as_str()), (0, ""));
+    assert_eq!(rows(&printed), []);
+}
+
+#[test]
+fn log_summary_of_many_files() {
+    let directory = directory("log_summary_many");
+    for number in 0..500usize {
+        let log = "ERROR\n".repeat(number % 7);
+        fs::write(directory.join(format!("{number:03}")), log).expect("log file");
+    }
+    let rows = rows(&succeed(example("log_summary").arg(&directory)));
+    let mut expected: Vec<_> =
+        (0..500).map(|number| (number % 7, format!("{number:03}"))).collect();
+    expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+    let expected: Vec<_> = expected.into_iter().map(|(n, name)| (n, 0, n, name)).collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn log_summary_refuses_bad_arguments() {
+    let directory = directory("log_summary_bad");
+    let file = directory.join("file");
+    fs::write(&file, "").expect("file");
+    let (dir, file) = (directory.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+    refuses("log_summary", &[], "one directory");
+    refuses("log_summary", &[dir, dir], "one directory");
+    refuses("log_summary", &["--processes", dir], "--processes");
+    refuses("log_summary", &["--threads"], "--threads");
+    for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
+        refuses("log_summary", &["--threads", number, dir], "--threads");
+    }
+    refuses("log_summary", &["--threads", "40000", dir], "CFUT_OPT_WORKERS is 40000");
+    refuses("log_summary", &[&format!("{dir}/missing")], "No such file or directory");
+    refuses("log_summary", &[file], "Not a directory");
+}
+
+#[test]
+fn a_full_disk_is_noticed() {
+    for name in ["log_summary", "primes"] {
+        let argument = if name == "primes" { Path::new("7") } else { &directory("full_disk") };
+        let program = example(name);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec \"$@\" >/dev/full", "sh"]).arg(program.get_program());
+        let (code, _, complaint) = result(shell.args(program.get_args()).arg(argument));
+        assert_eq!(code, 2, "{name}");
+        assert!(complaint.contains("No space left"), "{complaint}");
+    }
+}
+
+// ---- primes ----
+
+/// What it printed of its numbers, without the line of times.
+fn answers(arguments: &[&str]) -> Vec<String> {
+    let printed = succeed(example("primes").args(arguments));
+    let mut lines: Vec<_> = printed.lines().map(str::to_owned).collect();
+    let times = lines.pop().expect("times");
+    assert!(times.starts_with("serially ") && times.contains(" on threads ("), "{times}");
+    lines
+}
+
+#[test]
+fn primes_by_division() {
+    let numbers = ["112272535095293", "112582705942171", "115280095190773"];
+    assert_eq!(answers(&numbers), numbers.map(|number| format!("{number} is prime")));
+    assert_eq!(
+        answers(&["0", "1", "2", "3", "4", "9", "8051", "18446744073709551615"]),
+        [
+            "0 is not prime",
+            "1 is not prime",
+            "2 is prime",
+            "3 is prime",
+            "4 is not prime: 2 divides it",
+            "9 is not prime: 3 divides it",
+            "8051 is not prime: 83 divides it",
+            "18446744073709551615 is not prime: 3 divides it",
+        ]
+    );
+}
+
+#[test]
+fn primes_counted_in_ranges() {
+    for threads in ["1", "2", "7"] {
+        assert_eq!(
+            answers(&["--threads", threads, "--count", "100000", "3", "0"]),
+            ["9592 primes below 100000", "1 primes below 3", "0 primes below 0"]
+        );
+    }
+}
+
+#[test]
+fn primes_by_sieve() {
+    assert_eq!(
+        answers(&["--sieve", "1000000", "2000000", "3000000", "4000000", "2", "0"]),
+        [
+            "78498 primes below 1000000",
+            "148933 primes below 2000000",
+            "216816 primes below 3000000",
+            "283146 primes below 4000000",
+            "0 primes below 2",
+            "0 primes below 0",
+        ]
+    );
+}
+
+#[test]
+fn primes_refuses_bad_arguments() {
+    refuses("primes", &[], "a number is wanted");
+    refuses("primes", &["--processes", "7"], "--processes");
+    for number in ["seven", "7x", "", "+7", " 7", "18446744073709551616"] {
+        refuses("primes", &["3", number], "no number");
+    }
+    refuses("primes", &["--", "-7"], "no number");
+    refuses("primes", &["--sieve", "1000000001"], "too large");
+    refuses("primes", &["--threads", "0", "7"], "--threads");
+    refuses("primes", &["--threads", "40000", "7"], "CFUT_OPT_WORKERS is 40000");
+}
