@@ -1,7 +1,7 @@
-//! The programs of examples-c/: on real input against grep and known figures, and on bad
-//! input.
+//! The programs of examples-c/, on real input against grep and known figures, and on bad input;
+//! and the program in README.md.
 
-use crate::support::{build_with, program, run, succeed, work_dir};
+use crate::support::{build_with, program, root, run, succeed, work_dir};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -273,4 +273,17 @@ fn primes_refuses_bad_arguments() {
     refuses("primes", &["--sieve", "1000000001"], "too large");
     refuses("primes", &["--threads", "0", "7"], "--threads");
     refuses("primes", &["--threads", "40000", "7"], "CFUT_OPT_WORKERS is 40000");
+}
+
+// ---- README ----
+
+#[test]
+fn the_program_in_the_readme_works() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let from = readme.find("```c\n").expect("a C program") + "```c\n".len();
+    let length = readme[from..].find("```").expect("its end");
+    let source = directory("readme").join("square.c");
+    fs::write(&source, &readme[from..from + length]).expect("source");
+    let source = source.to_str().expect("UTF-8");
+    assert_eq!(succeed(&mut program(&build_with(source, &["-pedantic"]))), "25\n");
 }
