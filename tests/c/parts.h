@@ -192,6 +192,16 @@ CHECK_UNUSED static cfut_future *ended(cfut_status how)
     return future;
 }
 
+/* A future whose last promise went unsettled; lets go. */
+CHECK_UNUSED static void expect_promise_released(cfut_future *future)
+{
+    const char *words = "promise released";
+    CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_BROKEN);
+    CHECK_EQ(cfut_future_code(future), 0);
+    CHECK(strncmp(cfut_future_message(future), words, strlen(words)) == 0);
+    cfut_future_release(future);
+}
+
 /* ---- threads ---- */
 
 CHECK_UNUSED static pthread_t thread_start(void *(*run)(void *), void *arg)

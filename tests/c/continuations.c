@@ -1,0 +1,227 @@
+/* Futures made from futures: cfut_future_then() and cfut_future_pipe(). */
+#include "parts.h"
+
+/* ---- then ---- */
+
+static int32_t add_one(cfut_promise *self, cfut_future *input, void *arg)
+{
+    int64_t value;
+    (void)arg;
+    if (cfut_future_wait(input, CFUT_NOW) != CFUT_OK)
+        return cfut_promise_fail(self, cfut_future_code(input) + 1, "passed on");
+    value = integer_of(input) + 1;
+    return cfut_promise_set_bytes(self, &value, sizeof value);
+}
+
+static cfut_future *with_integer(int64_t value, cfut_promise **promise)
+{
+    cfut_future *future = by_hand(promise);
+    CHECK_OK(cfut_promise_set_bytes(*promise, &value, sizeof value));
+    return future;
+}
+
+static void then_on_an_executor(void)
+{
+    cfut_executor *pool = check_pool(2);
+    cfut_promise *promise;
+    cfut_future *future = by_hand(&promise), *chain[4];
+    int64_t one = 1;
+    chain[0] = future;
+    for (int i = 1; i < 4; i++)
+        CHECK_OK(cfut_future_then(chain[i - 1], pool, add_one, NULL, NULL, &chain[i]));
+    CHECK_EQ(cfut_future_state(chain[3]), CFUT_STATE_PENDING);
+    CHECK_OK(cfut_promise_set_bytes(promise, &one, sizeof one));
+    CHECK_OK(cfut_future_wait(chain[3], CFUT_FOREVER));
+    CHECK_EQ(integer_of(chain[3]), 4);
+    for (int i = 0; i < 4; i++)
+        cfut_future_release(chain[i]);
+    cfut_promise_release(promise);
+    check_close(pool);
+}
+
+static void then_in_the_settling_thread(void)
+{
+    cfut_promise *promise;
+    cfut_future *future = by_hand(&promise), *then;
+    int64_t one = 1;
+    CHECK_OK(cfut_future_then(future, NULL, add_one, NULL, NULL, &then));
+    CHECK_OK(cfut_promise_set_bytes(promise, &one, sizeof one));
+    CHECK_OK(cfut_future_wait(then, CFUT_NOW));
+    CHECK_EQ(integer_of(then), 2);
+    cfut_future_release(then);
+    CHECK_OK(cfut_future_then(future, NULL, add_one, NULL, NULL, &then)); /* settled already */
+    CHECK_OK(cfut_future_wait(then, CFUT_NOW));
+    CHECK_EQ(integer_of(then), 2);
+    cfut_future_release(then);
+    cfut_future_release(future);
+    cfut_promise_release(promise);
+}
+
+static void then_on_an_executor_that_is_shut_down(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_promise *promise;
+    cfut_future *future = by_hand(&promise), *then;
+    int64_t one = 1;
+    CHECK_OK(cfut_future_then(future, pool, add_one, NULL, NULL, &then));
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    CHECK_OK(cfut_promise_set_bytes(promise, &one, sizeof one));
+    CHECK_OK(cfut_future_wait(then, CFUT_NOW));
+    cfut_future_release(then);
+    cfut_future_release(future);
+    cfut_promise_release(promise);
+    check_close(pool);
+}
+
+/* It runs however the input ends, and answers for itself. */
+static void then_of_one_that_failed(void)
+{
+    cfut_future *bad = ended(CFUT_FAILED), *cancelled = ended(CFUT_CANCELLED), *then;
+    CHECK_OK(cfut_future_then(bad, NULL, add_one, NULL, NULL, &then));
+    CHECK_STATUS(cfut_future_wait(then, CFUT_NOW), CFUT_FAILED);
+    CHECK_EQ(cfut_future_code(then), 8);
+    CHECK_TEXT(cfut_future_message(then), "passed on");
+    cfut_future_release(then);
+    CHECK_OK(cfut_future_then(cancelled, NULL, add_one, NULL, NULL, &then));
+    CHECK_STATUS(cfut_future_wait(then, CFUT_NOW), CFUT_FAILED);
+    CHECK_EQ(cfut_future_code(then), 1);
+    cfut_future_release(then);
+    cfut_future_release(bad);
+    cfut_future_release(cancelled);
+}
+
+static void then_cancelled_before_its_input(void)
+{
+    cfut_promise *promise;
+    cfut_future *future = by_hand(&promise), *then;
+    atomic_int freed = 0;
+    CHECK_OK(cfut_future_then(future, NULL, add_one, &freed, count_free, &then));
+    CHECK_OK(cfut_future_cancel(then, CFUT_CANCEL_PENDING));
+    CHECK_EQ(freed, 1);
+    CHECK_STATUS(cfut_future_wait(then, CFUT_NOW), CFUT_CANCELLED);
+    CHECK_EQ(cfut_future_state(future), CFUT_STATE_PENDING); /* not touched */
+    CHECK_OK(cfut_promise_set_bytes(promise, "x", 1));
+    CHECK_OK(end_of(future));
+    CHECK_STATUS(end_of(then), CFUT_CANCELLED);
+    CHECK_EQ(freed, 1);
+    cfut_promise_release(promise);
+}
+
+static void then_frees_its_argument(void)
+{
+    cfut_promise *promise;
+    cfut_future *future = with_integer(1, &promise), *then;
+    atomic_int freed = 0;
+    CHECK_OK(cfut_future_then(future, NULL, add_one, &freed, count_free, &then));
+    CHECK_EQ(freed, 1);
+    cfut_future_release(then);
+    CHECK_STATUS(cfut_future_then(future, NULL, NULL, &freed, count_free, &then), CFUT_EINVAL);
+    CHECK_EQ(freed, 2);
+    CHECK_STATUS(cfut_future_then(future, NULL, add_one, &freed, count_free, NULL), CFUT_EINVAL);
+    CHECK_EQ(freed, 3);
+    CHECK_STATUS(cfut_future_then(NULL, NULL, add_one, &freed, count_free, &then), CFUT_EINVAL);
+    CHECK_EQ(freed, 4);
+    cfut_future_release(future);
+    cfut_promise_release(promise);
+}
+
+static void long_chain_of_then(void)
+{
+    enum { LENGTH = 20000 };
+    cfut_promise *promise;
+    cfut_future *last = by_hand(&promise), *next;
+    int64_t zero = 0;
+    for (int i = 0; i < LENGTH; i++) {
+        CHECK_OK(cfut_future_then(last, NULL, add_one, NULL, NULL, &next));
+        cfut_future_release(last);
+        last = next;
+    }
+    CHECK_OK(cfut_promise_set_bytes(promise, &zero, sizeof zero)); /* no recursion */
+    CHECK_OK(cfut_future_wait(last, CFUT_NOW));
+    CHECK_EQ(integer_of(last), LENGTH);
+    cfut_future_release(last);
+    cfut_promise_release(promise);
+}
+
+/* ---- pipe ---- */
+
+static int32_t twice(cfut_promise *self, const void *data, size_t length)
+{
+    int64_t value = 0;
+    CHECK(length == sizeof value || length == 0);
+    if (length != 0)
+        memcpy(&value, data, length);
+    value *= 2;
+    return cfut_promise_set_bytes(self, &value, sizeof value);
+}
+
+static void pipe_gets_the_bytes(void)
+{
+    cfut_executor *pool = check_pool(2);
+    cfut_promise *promise;
+    cfut_future *future = by_hand(&promise), *first, *second;
+    cfut_task *task = task_of(twice);
+    int64_t five = 5;
+    CHECK_OK(cfut_future_pipe(future, pool, task, &first));
+    CHECK_OK(cfut_future_pipe(first, pool, task, &second));
+    cfut_task_free(task);
+    CHECK_OK(cfut_promise_set_bytes(promise, &five, sizeof five));
+    cfut_promise_release(promise);
+    CHECK_OK(cfut_future_wait(second, CFUT_FOREVER));
+    CHECK_EQ(integer_of(second), 20);
+    cfut_future_release(future);
+    cfut_future_release(first);
+    cfut_future_release(second);
+    check_close(pool);
+}
+
+static void pipe_of_one_without_bytes(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_of(twice);
+    cfut_future *future = submit_nothing(pool), *piped;
+    CHECK_OK(cfut_future_pipe(future, pool, task, &piped));
+    CHECK_OK(cfut_future_wait(piped, CFUT_FOREVER));
+    CHECK_EQ(integer_of(piped), 0);
+    cfut_task_free(task);
+    cfut_future_release(future);
+    cfut_future_release(piped);
+    check_close(pool);
+}
+
+static void pipe_passes_other_ends_through(void)
+{
+    static const cfut_status ends[] = { CFUT_FAILED, CFUT_CANCELLED, CFUT_BROKEN };
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_of(twice);
+    for (int i = 0; i < 3; i++) {
+        cfut_future *future = ended(ends[i]), *piped;
+        CHECK_OK(cfut_future_pipe(future, pool, task, &piped));
+        CHECK_STATUS(cfut_future_wait(piped, CFUT_FOREVER), ends[i]);
+        CHECK_EQ(cfut_future_code(piped), cfut_future_code(future));
+        CHECK_TEXT(cfut_future_message(piped), cfut_future_message(future));
+        CHECK(cfut_future_bytes(piped, NULL) == NULL);
+        cfut_future_release(future);
+        cfut_future_release(piped);
+    }
+    cfut_task_free(task);
+    check_close(pool);
+}
+
+static void pipe_refuses_time_outs(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_with(twice, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(1));
+    cfut_future *future = ended(CFUT_OK), *piped = NULL;
+    CHECK_STATUS(cfut_future_pipe(future, pool, task, &piped), CFUT_ENOTSUP);
+    CHECK(piped == NULL);
+    cfut_task_free(task);
+    cfut_future_release(future);
+    check_close(pool);
+}
+
+CHECK_MAIN(CASE(then_on_an_executor), CASE(then_in_the_settling_thread),
+           CASE(then_on_an_executor_that_is_shut_down), CASE(then_of_one_that_failed),
+           CASE(then_cancelled_before_its_input), CASE(then_frees_its_argument),
+           CASE(long_chain_of_then), CASE(pipe_gets_the_bytes), CASE(pipe_of_one_without_bytes),
+           CASE(pipe_passes_other_ends_through), CASE(pipe_refuses_time_outs))
