@@ -125,7 +125,8 @@ static void unread_results_count(void)
     CHECK_OK(cfut_future_wait(released, CFUT_FOREVER));
     CHECK_STATUS(try_submit(pool, 600), CFUT_EFULL);
     cfut_future_release(released);
-    CHECK_OK(try_submit(pool, 600));
+    /* The worker may hold it for a moment longer. */
+    CHECK_SOON(try_submit(pool, 600) == CFUT_OK);
     cfut_future_release(read);
     check_close(pool);
 }
@@ -139,7 +140,7 @@ static void expired_tasks_give_room_back(void)
     cfut_future *future = submit_once(pool, task, NULL, 0);
     CHECK_STATUS(try_submit(pool, 0), CFUT_EFULL);
     CHECK_STATUS(end_of(future), CFUT_EXPIRED);
-    CHECK_OK(try_submit(pool, 0));
+    CHECK_SOON(try_submit(pool, 0) == CFUT_OK);
     latch_open(&gate.open);
     check_close(pool);
 }

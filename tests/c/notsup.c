@@ -11,7 +11,7 @@ static void process_pool(void)
     cfut_options_free(options);
 }
 
-static void loop(void)
+static void loops(void)
 {
     cfut_executor *made = NULL, *pool = check_pool(1);
     size_t ran = 9;
@@ -160,6 +160,6 @@ static void shared_buffers(void)
     CHECK(buffer == NULL);
 }
 
-CHECK_MAIN(CASE(process_pool), CASE(loop), CASE(limited_view), CASE(named_and_command_tasks),
+CHECK_MAIN(CASE(process_pool), CASE(loops), CASE(limited_view), CASE(named_and_command_tasks),
            CASE(worker_calls), CASE(maps_and_loops), CASE(options_of_process_pools),
            CASE(task_keys_of_later_versions), CASE(unknown_keys), CASE(shared_buffers))

@@ -315,7 +315,7 @@ suite!(
 suite!(
     notsup:
     process_pool,
-    loop,
+    loops,
     limited_view,
     named_and_command_tasks,
     worker_calls,
@@ -324,4 +324,91 @@ suite!(
     task_keys_of_later_versions,
     unknown_keys,
     shared_buffers,
+);
+
+suite!(
+    deadlocks:
+    waiting_for_oneself,
+    waiting_for_oneself_for_a_time,
+    waiting_for_each_other,
+    waiting_for_each_other_in_two_pools,
+    waiting_for_ones_continuation,
+    waiting_for_a_join_with_oneself,
+    more_waits_than_there_can_be_threads,
+);
+
+suite!(
+    library:
+    version_is_the_headers,
+    statuses_have_names_and_texts,
+    numbers_that_are_no_status,
+    last_error_names_argument_and_value,
+    last_error_is_cut_to_fit,
+    last_error_stays_until_the_next,
+    last_error_of_each_thread,
+    nothing_to_release,
+    quiet_at_once,
+    quiet_when_the_work_is_done,
+    quiet_when_callbacks_have_returned,
+    quiet_when_detached_tasks_are_settled,
+    quiesce_from_what_it_waits_for,
+);
+
+suite!(
+    waiting:
+    time_out_of_0_only_looks,
+    time_out_is_not_early,
+    many_threads_wait_for_one,
+    waits_go_on_over_signals,
+    waiters_do_not_help_by_default,
+    waiters_help_if_asked,
+    waiters_with_a_time_out_do_not_help,
+    waiters_do_not_help_with_an_initializer_or_hooks,
+    waiters_help_within_the_number_of_workers,
+    claim_on_wait,
+    claim_takes_the_awaited_one_only,
+    time_limited_waits_run_nothing,
+    another_worker_stands_in,
+    every_kind_of_wait_in_a_task,
+    one_worker_is_a_lock,
+    announced_blocking_lets_another_run,
+    end_that_nothing_began,
+    thread_that_ends_while_it_blocks,
+);
+
+suite!(
+    workers:
+    threads_start_lazily,
+    blocked_tasks_get_more_threads,
+    never_more_threads_than_asked_for,
+    idle_workers_leave,
+    idle_workers_all_leave_by_default,
+    minimum_above_the_maximum,
+    options_are_copied,
+    warm_starts_them_all,
+    warm_waits_for_the_initializers,
+    warm_tells_of_a_failure,
+    initializer_data_is_copied,
+    initializer_can_be_removed,
+    initializer_that_returns_a_code,
+    initializer_must_not_detach,
+    hooks_run_first_and_last,
+    hooks_of_idle_workers_that_leave,
+    hook_that_fails_breaks_the_pool,
+    hook_argument_is_freed_with_the_last_user,
+    hooks_know_their_executor,
+    names_of_threads,
+    stack_size,
+    nice_value_of_the_workers_alone,
+    signals_are_left_to_the_host,
+    figures_add_up,
+);
+
+suite!(
+    logs:
+    broken_executor_is_told,
+    no_function_no_messages,
+    argument_is_freed_when_replaced,
+    function_may_call_the_library,
+    what_is_not_told,
 );
