@@ -99,6 +99,7 @@ static void expect_no_starvation(int64_t flooding, int64_t starved)
     cfut_task *task = task_with(nothing_task, CFUT_TASK_PRIORITY, starved);
     CHECK_OK(end_of(submit_once(pool, task, NULL, 0)));
     atomic_store(&flood.stop, 1);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER)); /* some may still submit another one */
     check_close(pool);
 }
 

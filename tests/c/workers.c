@@ -50,6 +50,29 @@ static void never_more_threads_than_asked_for(void)
     check_close(pool);
 }
 
+static int32_t compute(cfut_promise *self, const void *data, size_t length)
+{
+    int64_t end = check_now() + CFUT_MSEC(2);
+    (void)self;
+    (void)data;
+    (void)length;
+    while (check_now() < end) {
+    }
+    return 0;
+}
+
+/* They would only take each other's time. */
+static void computing_tasks_get_no_more_threads_than_processors(void)
+{
+    cfut_executor *pool = check_pool(64);
+    for (int i = 0; i < 100; i++)
+        CHECK_OK(cfut_submit(pool, compute, NULL, 0, NULL));
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    /* A few more are started if the machine lets none of them run for long. */
+    CHECK(check_stat(pool, CFUT_STAT_WORKERS_STARTED) <= cfut_cpu_count() + 8);
+    check_close(pool);
+}
+
 static void idle_workers_leave(void)
 {
     cfut_options *options = options_with(6, CFUT_OPT_IDLE_NS, CFUT_MSEC(20));
@@ -485,7 +508,8 @@ static void figures_add_up(void)
 }
 
 CHECK_MAIN(CASE(threads_start_lazily), CASE(blocked_tasks_get_more_threads),
-           CASE(never_more_threads_than_asked_for), CASE(idle_workers_leave),
+           CASE(never_more_threads_than_asked_for),
+           CASE(computing_tasks_get_no_more_threads_than_processors), CASE(idle_workers_leave),
            CASE(idle_workers_all_leave_by_default), CASE(minimum_above_the_maximum),
            CASE(options_are_copied), CASE(warm_starts_them_all),
            CASE(warm_waits_for_the_initializers), CASE(warm_tells_of_a_failure),

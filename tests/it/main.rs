@@ -5,3 +5,4 @@ mod examples;
 mod header;
 mod suites;
 mod support;
+mod testing_doc;

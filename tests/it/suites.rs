@@ -381,6 +381,7 @@ suite!(
     threads_start_lazily,
     blocked_tasks_get_more_threads,
     never_more_threads_than_asked_for,
+    computing_tasks_get_no_more_threads_than_processors,
     idle_workers_leave,
     idle_workers_all_leave_by_default,
     minimum_above_the_maximum,

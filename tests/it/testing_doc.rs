@@ -1,0 +1,18 @@
+//! docs/testing.md names cases that exist.
+
+use crate::support::root;
+
+#[test]
+fn every_named_case_exists() {
+    let text = std::fs::read_to_string(root().join("docs/testing.md")).expect("docs/testing.md");
+    let tables = text.split("## Behaviours").nth(1).expect("the tables");
+    let named = tables.split('`').filter_map(|word| word.split_once("::"));
+    let mut count = 0;
+    for (suite, case) in named {
+        let path = root().join(format!("tests/c/{suite}.c"));
+        let program = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(program.contains(&format!("CASE({case})")), "{suite}::{case} does not exist");
+        count += 1;
+    }
+    assert!(count > 30, "only {count} cases are named");
+}
