@@ -120,6 +120,29 @@ static int32_t fail_named(cfut_promise *self, const void *data, size_t length)
     return cfut_promise_fail(self, 42, "no paper");
 }
 
+/* Exactly one message, with the task's name, its code and its message. */
+static void expect_failure_told(struct messages *messages, const char *name)
+{
+    CHECK_SOON(atomic_load(&messages->count) > 0);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    CHECK_EQ(messages->count, 1);
+    CHECK_EQ(messages->level, CFUT_LOG_ERROR);
+    CHECK(last_has(messages, name));
+    CHECK(last_has(messages, "42"));
+    CHECK(last_has(messages, "no paper"));
+    CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
+static void failure_of_a_task_without_a_name(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    CHECK_OK(cfut_submit(pool, fail_named, NULL, 0, NULL));
+    expect_failure_told(&messages, "");
+    check_close(pool);
+}
+
 /* Somebody has the future, or nothing failed. */
 static void what_is_not_told(void)
 {
@@ -143,4 +166,4 @@ static void what_is_not_told(void)
 
 CHECK_MAIN(CASE(broken_executor_is_told), CASE(no_function_no_messages),
            CASE(argument_is_freed_when_replaced), CASE(function_may_call_the_library),
-           CASE(what_is_not_told))
+           CASE(failure_of_a_task_without_a_name), CASE(what_is_not_told))

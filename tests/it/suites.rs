@@ -411,5 +411,6 @@ suite!(
     no_function_no_messages,
     argument_is_freed_when_replaced,
     function_may_call_the_library,
+    failure_of_a_task_without_a_name,
     what_is_not_told,
 );
