@@ -1,8 +1,11 @@
 //! One binary for all tests that need the built library.
 #![allow(clippy::disallowed_methods)] // tests may nap and spawn
 
+mod abi;
+mod elf;
 mod examples;
 mod header;
+mod headers;
 mod suites;
 mod support;
 mod testing_doc;

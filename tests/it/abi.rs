@@ -1,0 +1,235 @@
+//! The binary interface: what the built library exports, what it asks of the system, and that
+//! header, library and the table in tests/c/abi.c say the same.
+
+use crate::elf::{self, Object};
+use crate::support::{build, compiler, library_dir, program, root, soname, succeed, work_dir};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn library() -> Object {
+    Object::read(&library_dir().join("libcfutures.so"))
+}
+
+fn without_comments(text: &str) -> String {
+    let mut rest = text;
+    let mut code = String::new();
+    while let Some((before, comment)) = rest.split_once("/*") {
+        code.push_str(before);
+        rest = comment.split_once("*/").expect("the end of a comment").1;
+    }
+    code + rest
+}
+
+fn is_word(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_'
+}
+
+fn header_functions() -> BTreeSet<String> {
+    let code = without_comments(&read("include/cfutures.h"));
+    let (_, declarations) = code.split_once("extern \"C\"").expect("the functions");
+    let functions = declarations.split("CFUT_API").skip(1);
+    functions
+        .map(|declaration| {
+            let before = declaration.split('(').next().expect("a parenthesis");
+            before.rsplit(|letter| !is_word(letter)).next().expect("a name").to_owned()
+        })
+        .collect()
+}
+
+/// Name and value of what the header defines and what takes no arguments.
+fn header_constants() -> Vec<(String, String)> {
+    let code = without_comments(&read("include/cfutures.h"));
+    code.lines()
+        .filter_map(|line| line.strip_prefix("#define "))
+        .filter_map(|line| line.split_once(' '))
+        .filter(|(name, _)| name.starts_with("CFUT_") && name.chars().all(is_word))
+        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+fn defined(name: &str) -> String {
+    let constants = header_constants();
+    let found = constants.iter().find(|constant| constant.0 == name);
+    found.unwrap_or_else(|| panic!("the header has no {name}")).1.clone()
+}
+
+/// The names in the lines `MACRO(...)` of tests/c/abi.c; `place` is the argument.
+fn table_of(macro_name: &str, place: usize) -> BTreeSet<String> {
+    let text = read("tests/c/abi.c");
+    let lines = text.lines().filter_map(|line| {
+        let arguments = line.strip_prefix(macro_name)?.strip_prefix('(')?;
+        Some(arguments.split([',', ')']).nth(place)?.trim().to_owned())
+    });
+    lines.collect()
+}
+
+#[test]
+fn exports_are_the_functions_of_the_header() {
+    let exports = library().exports();
+    let others: Vec<&str> = exports
+        .iter()
+        .filter(|symbol| symbol.kind != elf::GLOBAL_FUNCTION)
+        .map(|symbol| symbol.name.as_str())
+        .collect();
+    assert!(others.is_empty(), "not a plain global function: {others:?}");
+    let names: BTreeSet<String> = exports.into_iter().map(|symbol| symbol.name).collect();
+    assert_eq!(names, header_functions());
+}
+
+#[test]
+fn every_name_of_the_header_stands_in_the_table() {
+    assert_eq!(header_functions(), table_of("FUNCTION", 1));
+    let versions = ["CFUT_VERSION", "CFUT_API"];
+    let constants = header_constants().into_iter().map(|(name, _)| name);
+    let constants: BTreeSet<String> =
+        constants.filter(|name| !versions.iter().any(|other| name.starts_with(other))).collect();
+    assert_eq!(constants, table_of("CONSTANT", 0));
+    let code = without_comments(&read("include/cfutures.h"));
+    let opaque = code.lines().filter_map(|line| line.strip_prefix("typedef struct "));
+    let opaque: BTreeSet<String> =
+        opaque.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
+    assert_eq!(opaque, table_of("OPAQUE", 0));
+    let pointers = code.split("(*").skip(1).filter(|text| text.starts_with("cfut_"));
+    let pointers: BTreeSet<String> =
+        pointers.map(|text| text.split(')').next().expect("a name").to_owned()).collect();
+    assert_eq!(pointers, table_of("FUNCTION_TYPE", 1));
+}
+
+#[test]
+fn types_constants_and_status_names_are_as_written_down() {
+    let said = succeed(&mut program(&build("tests/c/abi.c")));
+    assert_eq!(said.trim(), env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn version_of_the_header_is_that_of_the_package() {
+    assert_eq!(defined("CFUT_VERSION"), format!("\"{}\"", env!("CARGO_PKG_VERSION")));
+    assert_eq!(defined("CFUT_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MAJOR"));
+    assert_eq!(defined("CFUT_VERSION_MINOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    assert_eq!(defined("CFUT_VERSION_PATCH"), env!("CARGO_PKG_VERSION_PATCH"));
+}
+
+/// Constants stand in cbindgen.toml and again in Rust.
+#[test]
+fn numbers_of_keys_and_statuses_are_those_of_the_sources() {
+    let header = header_constants();
+    let value = |name: &str| {
+        let found = header.iter().find(|constant| constant.0 == name);
+        let text = &found.unwrap_or_else(|| panic!("the header has no {name}")).1;
+        text.trim_matches(['(', ')']).parse::<i64>().expect("a number")
+    };
+    let mut known = BTreeSet::new();
+    for file in ["src/ffi/keys.rs", "src/ffi/status.rs"] {
+        for line in read(file).lines() {
+            // `NAME = number, …;` inside a table
+            let Some((name, rest)) = line.trim().split_once(" = ") else { continue };
+            let number = rest.split(',').next().and_then(|number| number.parse::<i64>().ok());
+            let Some(number) = number.filter(|_| line.ends_with(';')) else { continue };
+            let name = format!("CFUT_{name}");
+            assert_eq!(value(&name), number, "{name} in {file}");
+            known.insert(name);
+        }
+    }
+    let tables = ["CFUT_OPT_", "CFUT_TASK_", "CFUT_INFO_", "CFUT_STAT_", "CFUT_E"];
+    for (name, _) in &header {
+        let listed = tables.iter().any(|table| name.starts_with(table));
+        assert!(!listed || known.contains(name), "{name} is unknown to src/ffi");
+    }
+    assert!(known.len() >= 75, "the tables have only {} entries: were they found?", known.len());
+}
+
+#[test]
+fn soname_has_the_abi_version() {
+    assert_eq!(library().texts(elf::DT_SONAME), [soname()]);
+}
+
+#[test]
+fn library_is_never_unloaded() {
+    let flags = library().tag(elf::DT_FLAGS_1).unwrap_or(0);
+    assert!(flags & elf::DF_1_NODELETE != 0, "DT_FLAGS_1 is {flags:#x}");
+}
+
+#[test]
+fn code_is_neither_written_nor_data_run() {
+    let library = library();
+    assert_eq!(library.tag(elf::DT_TEXTREL), None);
+    assert_eq!(library.tag(elf::DT_FLAGS).unwrap_or(0) & elf::DF_TEXTREL, 0);
+    for segment in &library.segments {
+        let (write, run) = (segment.flags & elf::PF_W != 0, segment.flags & elf::PF_X != 0);
+        assert!(!(write && run), "a segment of kind {:#x} is both", segment.kind);
+    }
+    let of_kind = |kind| library.segments.iter().filter(move |segment| segment.kind == kind);
+    let stacks: Vec<u32> = of_kind(elf::PT_GNU_STACK).map(|segment| segment.flags).collect();
+    assert_eq!(stacks.len(), 1, "no word on the stack: it would be executable");
+    assert_eq!(stacks[0] & elf::PF_X, 0, "an executable stack");
+    assert_eq!(of_kind(elf::PT_GNU_RELRO).count(), 1, "tables of addresses stay writable");
+}
+
+#[test]
+fn only_the_c_library_and_the_unwinder_are_needed() {
+    let library = library();
+    let mut needed = library.texts(elf::DT_NEEDED);
+    // The dynamic linker is named where its thread-local storage is asked for directly.
+    needed.retain(|name| !name.starts_with("ld-linux"));
+    needed.sort();
+    assert_eq!(needed, ["libc.so.6", "libgcc_s.so.1"]);
+    assert_eq!(library.texts(elf::DT_RPATH), [""; 0]);
+    assert_eq!(library.texts(elf::DT_RUNPATH), [""; 0]);
+}
+
+// ---- the static library ----
+
+const FOR_STATIC: &[&str] = &["-lpthread", "-lm", "-ldl"];
+
+/// A program or shared object with the static library inside.
+fn build_static(source: &str, output: &str, arguments: &[&str]) -> PathBuf {
+    let output = work_dir().join(output);
+    let mut command = compiler(false);
+    command
+        .arg("-std=c11")
+        .args(arguments)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join(source))
+        .arg(library_dir().join("libcfutures.a"))
+        .args(FOR_STATIC)
+        .arg("-o")
+        .arg(&output);
+    succeed(&mut command);
+    output
+}
+
+#[test]
+fn static_library_in_a_program() {
+    let output = build_static("tests/c/behaviours.c", "static_behaviours", &[]);
+    let needed = Object::read(&output).texts(elf::DT_NEEDED);
+    assert!(!needed.iter().any(|name| name.contains("cfutures")), "{needed:?}");
+    succeed(program(&output).arg("a02_submit"));
+}
+
+#[test]
+fn static_library_in_a_plugin() {
+    let arguments = ["-shared", "-fPIC", "-Wl,-z,nodelete", "-Wl,-z,defs"];
+    let plugin = build_static("tests/c/plugin.c", "static_plugin.so", &arguments);
+    let object = Object::read(&plugin);
+    assert_eq!(object.tag(elf::DT_TEXTREL), None);
+    assert!(object.exports().iter().any(|symbol| symbol.name == "plugin_sum_of_squares"));
+    succeed(program(&build("tests/c/host.c")).arg(plugin));
+}
+
+/// A host may have loaded another copy of the library already; the plugin keeps to its own.
+#[test]
+fn static_library_that_a_plugin_hides() {
+    let arguments =
+        ["-shared", "-fPIC", "-Wl,-z,nodelete", "-Wl,-z,defs", "-Wl,--exclude-libs,ALL"];
+    let plugin = build_static("tests/c/plugin.c", "hiding_plugin.so", &arguments);
+    let names: Vec<String> =
+        Object::read(&plugin).exports().into_iter().map(|symbol| symbol.name).collect();
+    assert_eq!(names, ["plugin_sum_of_squares"]);
+    succeed(program(&build("tests/c/host.c")).arg(plugin));
+}
