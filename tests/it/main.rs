@@ -6,6 +6,8 @@ mod elf;
 mod examples;
 mod header;
 mod headers;
+mod rooms;
+mod sources;
 mod suites;
 mod support;
 mod testing_doc;
