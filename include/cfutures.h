@@ -59,8 +59,9 @@
  * program. A task that crashes takes the program with it; that is what process pools are for.
  *
  * NULL. A NULL handle gives CFUT_EINVAL from functions with a status and 0 or NULL from
- * others; release(NULL) and free(NULL) do nothing. Releasing something twice is undefined; with
- * CFUT_CHECK=1 in the environment it ends the program with a text that says what it was.
+ * others, unless the function says otherwise; release(NULL) and free(NULL) do nothing. Releasing
+ * something twice is undefined; with CFUT_CHECK=1 in the environment it ends the program with a
+ * text that says what it was.
  *
  * FORK. In a forked child the executors and unfinished futures of the parent answer
  * CFUT_EFORKED, finished futures may be read, releases only drop memory, and new executors work.
@@ -368,9 +369,10 @@ extern "C" {
 /**
  * ---- 2. Library ----------------------------------------------------------------------
  *
- * The version of the library that is loaded, 0xMMmmpp; compare with CFUT_VERSION_NUMBER, the
- * version of this header.
+ * The version of the library that is loaded; compare with CFUT_VERSION_NUMBER, the version of
+ * this header.
  *
+ * @return 0xMMmmpp: major, minor and patch number.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API uint32_t cfut_version_number(void);
@@ -386,6 +388,7 @@ CFUT_API const char *cfut_version(void);
 /**
  * The name of a status, as in this header: "CFUT_OK".
  *
+ * @param status any number.
  * @return borrowed, valid for ever; "CFUT_?" for a number that is none.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -394,6 +397,7 @@ CFUT_API const char *cfut_status_name(cfut_status status);
 /**
  * What a status means, in a few words.
  *
+ * @param status any number.
  * @return borrowed, valid for ever; "unknown status" for a number that is none.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -404,16 +408,20 @@ CFUT_API const char *cfut_status_text(cfut_status status);
  * with CFUT_BROKEN from a submit: the argument, its value, and what to do. A later success
  * leaves it alone. For people and logs: the status alone says what a program can do.
  *
- * @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
- * @return the length of the text without its NUL; 0 if there was no such call.
- * Thread: any; each has its own. Blocks: no. Since: 0.1.
+ * @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.
+ * @param cap bytes that `buf` has room for; with 0 nothing is written.
+ * @return the length of the whole text without its NUL, at most 480; 0 if there was no such call.
+ * Thread: any; each has its own text. Blocks: no. Since: 0.1.
  */
-CFUT_API size_t cfut_last_error(char *buf, size_t cap);
+CFUT_API
+size_t cfut_last_error(char *buf,
+                       size_t cap);
 
 /**
  * How many processors this process may use now: its affinity, cut by a control group's quota
- * (rounded up). At least 1.
+ * (rounded up).
  *
+ * @return at least 1.
  * Thread: any. Blocks: no (reads a few files of the kernel's). Since: 0.1.
  */
 CFUT_API uint32_t cfut_cpu_count(void);
@@ -426,16 +434,22 @@ CFUT_API uint32_t cfut_cpu_count(void);
  * in whichever thread has something to say, several at once; NULL: no messages. It may call
  * the library.
  * @param arg moved, also when the call fails: `arg_free` is called once, when the function has
- * been replaced and no thread is in it any more.
- * @return CFUT_OK; CFUT_ENOMEM.
+ * been replaced and no thread is in it any more; at once if `fn` is NULL.
+ * @param arg_free NULL for none; runs in the thread that replaces the function, or in the one that
+ * was in it last.
+ * @return CFUT_OK; CFUT_ENOMEM: the function set before stays.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_set_log(cfut_log_fn fn, void *arg, cfut_free_fn arg_free);
+CFUT_API
+cfut_status cfut_set_log(cfut_log_fn fn,
+                         void *arg,
+                         cfut_free_fn arg_free);
 
 /**
  * Waits until no executor has work and the library will call no function of yours until it is
  * given new work: before dlclose(), or before an interpreter goes away. Executors stay usable.
  *
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
  * @return CFUT_OK; CFUT_TIMEOUT; CFUT_EDEADLK: called from a task, a callback or a hook.
  * Thread: any but workers. Blocks: up to `timeout_ns`. Since: 0.1.
  */
@@ -461,21 +475,27 @@ CFUT_API struct cfut_options *cfut_options_new(void);
 CFUT_API void cfut_options_free(struct cfut_options *options);
 
 /**
- * Sets an integer option, a CFUT_OPT_ key below 64. The keys with their defaults stand at
- * the end of this header. An option that is not for the kind of executor it is then used
- * with is refused there, never ignored.
+ * Sets an integer option. The keys with their defaults stand in section 13 above. An option that
+ * is not for the kind of executor it is then used with is refused there, never ignored.
  *
  * @param options borrowed.
+ * @param key a CFUT_OPT_ key below 64.
+ * @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
+ * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range;
  * CFUT_ENOTSUP: no such integer option.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_options_set(struct cfut_options *options, int32_t key, int64_t value);
+CFUT_API
+cfut_status cfut_options_set(struct cfut_options *options,
+                             int32_t key,
+                             int64_t value);
 
 /**
- * Sets a text option, a CFUT_OPT_ key from 64.
+ * Sets a text option.
  *
  * @param options borrowed.
+ * @param key a CFUT_OPT_ key from 64.
  * @param text copied, UTF-8.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
@@ -492,8 +512,9 @@ cfut_status cfut_options_set_text(struct cfut_options *options,
  *
  * @param options borrowed.
  * @param task copied; NULL removes the initializer.
- * @param data copied, `len` bytes; NULL with 0.
- * @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length; CFUT_ENOMEM.
+ * @param data copied, `len` bytes, once for all workers; NULL with 0.
+ * @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length, a length no object can
+ * have; CFUT_ENOMEM.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -512,7 +533,7 @@ cfut_status cfut_options_set_initializer(struct cfut_options *options,
  * @param stop NULL for none; what it answers does not matter.
  * @param arg moved, also when the call fails: `arg_free` is called once, when the builder and
  * all executors made with it are gone, or the hooks were replaced.
- * @param arg_free NULL for none.
+ * @param arg_free NULL for none; runs in the thread that dropped the last of them.
  * @return CFUT_OK; CFUT_EINVAL: NULL options; CFUT_ENOMEM. Process pools refuse the hooks.
  * Thread: one at a time for each builder; the hooks run in worker threads. Blocks: no.
  * Since: 0.1.
@@ -527,7 +548,9 @@ cfut_status cfut_options_set_worker_hooks(struct cfut_options *options,
 /**
  * Process pools: adds an argument of the worker program.
  *
- * @return CFUT_ENOTSUP: process pools come with a later version.
+ * @param options borrowed.
+ * @param arg copied, UTF-8.
+ * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_options_add_worker_arg(struct cfut_options *options, const char *arg);
@@ -535,7 +558,10 @@ CFUT_API cfut_status cfut_options_add_worker_arg(struct cfut_options *options, c
 /**
  * Process pools: adds or changes a variable in the environment of the worker program.
  *
- * @return CFUT_ENOTSUP: process pools come with a later version.
+ * @param options borrowed.
+ * @param name copied.
+ * @param value copied.
+ * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -563,7 +589,9 @@ cfut_status cfut_thread_pool_new(const struct cfut_options *options,
 /**
  * Makes a pool of worker processes.
  *
- * @return CFUT_ENOTSUP: process pools come with a later version.
+ * @param options borrowed and copied; NULL: all defaults.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL out.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -573,7 +601,9 @@ cfut_status cfut_process_pool_new(const struct cfut_options *options,
 /**
  * Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
  *
- * @return CFUT_ENOTSUP: loops come with a later version.
+ * @param options borrowed and copied; NULL: all defaults.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_ENOTSUP: loops come with a later version; CFUT_EINVAL: NULL out.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -583,8 +613,12 @@ cfut_status cfut_loop_new(const struct cfut_options *options,
 /**
  * Runs tasks of a loop in the calling thread.
  *
- * @param ran always written, if it is not NULL.
- * @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL executor.
+ * @param loop borrowed.
+ * @param max_tasks leave after so many; 0: no limit.
+ * @param timeout_ns how long to wait for tasks: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+ * @param ran NULL, or written in any case: how many were run.
+ * @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
+ * NULL loop.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -596,14 +630,20 @@ cfut_status cfut_loop_run(struct cfut_executor *loop,
 /**
  * The descriptor that is readable while a loop has something to run.
  *
- * @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL.
+ * @param loop borrowed.
+ * @param fd borrowed, valid until the last release of the loop. Written on CFUT_OK only.
+ * @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
+ * NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_loop_fd(struct cfut_executor *loop, int *fd);
 
 /**
- * Makes a view of `parent` that runs at most `max_running` tasks at once.
+ * Makes a view of an executor that runs only so many of its tasks at once.
  *
+ * @param parent retained.
+ * @param max_running most tasks of the view that run at once; 1: one after the other, in order.
+ * @param out owned. Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -631,10 +671,9 @@ CFUT_API struct cfut_executor *cfut_executor_retain(struct cfut_executor *execut
 CFUT_API void cfut_executor_release(struct cfut_executor *executor);
 
 /**
- * The executor whose task or hook this thread runs.
+ * The executor whose task or hook this thread runs; in callbacks that a worker runs its own.
  *
- * @return borrowed, valid during the task; NULL in other threads. A worker's own in callbacks
- * that it runs.
+ * @return borrowed, valid during the task; NULL in other threads.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API struct cfut_executor *cfut_executor_current(void);
@@ -644,6 +683,7 @@ CFUT_API struct cfut_executor *cfut_executor_current(void);
  * initializer, so that the first task does not pay for that.
  *
  * @param executor borrowed.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
  * @return CFUT_OK; CFUT_TIMEOUT; CFUT_BROKEN: an initializer or hook failed; CFUT_EINVAL: NULL;
  * CFUT_ESHUTDOWN; CFUT_EFORKED; CFUT_ESYS: not all threads could be created, the executor
  * works with those it has.
@@ -673,10 +713,10 @@ cfut_status cfut_executor_shutdown(struct cfut_executor *executor,
                                    int64_t timeout_ns);
 
 /**
- * One figure about an executor, a CFUT_STAT_ key. Figures may lag a moment; they never lose a
- * count.
+ * One figure about an executor. Figures may lag a moment; they never lose a count.
  *
  * @param executor borrowed.
+ * @param key a CFUT_STAT_ key.
  * @param out written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such key; CFUT_EFORKED.
  * Thread: any. Blocks: no. Since: 0.1.
@@ -692,7 +732,8 @@ cfut_status cfut_executor_stat(struct cfut_executor *executor,
  * when it is read; keys may be added in later versions.
  *
  * @param executor borrowed.
- * @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
+ * @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.
+ * @param cap bytes that `buf` has room for; with 0 nothing is written.
  * @param len the length of the whole text without its NUL; written on CFUT_OK only.
  * @return CFUT_OK, also if it was cut; CFUT_EINVAL: NULL executor or len; CFUT_EFORKED.
  * Thread: any. Blocks: no. Since: 0.1.
@@ -717,16 +758,20 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
 CFUT_API cfut_status cfut_task_new(cfut_task_fn fn, struct cfut_task **out);
 
 /**
- * A task by name: registered with cfut_register(), or "module.so:symbol".
+ * Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol".
  *
+ * @param name copied, UTF-8.
+ * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_task_new_named(const char *name, struct cfut_task **out);
 
 /**
- * An external program as a task.
+ * Makes a builder for a task that is an external program.
  *
+ * @param program copied: a path, or a name that is looked up in PATH.
+ * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -735,7 +780,10 @@ CFUT_API cfut_status cfut_task_new_command(const char *program, struct cfut_task
 /**
  * Command tasks: adds an argument of the program.
  *
- * @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+ * @param task borrowed.
+ * @param arg copied.
+ * @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
+ * NULL.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_task_add_arg(struct cfut_task *task, const char *arg);
@@ -743,7 +791,11 @@ CFUT_API cfut_status cfut_task_add_arg(struct cfut_task *task, const char *arg);
 /**
  * Command tasks: adds or changes a variable in the environment of the program.
  *
- * @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+ * @param task borrowed.
+ * @param name copied.
+ * @param value copied.
+ * @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
+ * NULL.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -752,21 +804,28 @@ cfut_status cfut_task_add_env(struct cfut_task *task,
                               const char *value);
 
 /**
- * Sets an integer option of a task, a CFUT_TASK_ key below 64; see the end of this header.
- * Tasks submitted before keep what they had.
+ * Sets an integer option of a task; the keys with their defaults stand in section 13 above. Tasks
+ * submitted before keep what they had.
  *
  * @param task borrowed.
+ * @param key a CFUT_TASK_ key below 64.
+ * @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
+ * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
  * CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
  * (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_task_set(struct cfut_task *task, int32_t key, int64_t value);
+CFUT_API
+cfut_status cfut_task_set(struct cfut_task *task,
+                          int32_t key,
+                          int64_t value);
 
 /**
- * Sets a text option of a task, a CFUT_TASK_ key from 64.
+ * Sets a text option of a task. Tasks submitted before keep what they had.
  *
  * @param task borrowed.
+ * @param key a CFUT_TASK_ key from 64.
  * @param text copied, UTF-8.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
  * CFUT_TASK_DIRECTORY of a task that is no command.
@@ -813,9 +872,13 @@ cfut_status cfut_submit(struct cfut_executor *executor,
 /**
  * As cfut_submit(), with the options of a task builder.
  *
+ * @param executor borrowed.
  * @param task borrowed; it may be changed or freed at once.
- * @return As cfut_submit(); CFUT_ESYS also if no thread could be made to keep the task's
- * time-outs.
+ * @param data copied, `len` bytes; NULL with 0.
+ * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+ * Written on CFUT_OK only.
+ * @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
+ * made to keep the task's time-outs.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -829,8 +892,12 @@ cfut_status cfut_submit_task(struct cfut_executor *executor,
  * As cfut_submit_task(), but the task works on the bytes of a buffer, which are not copied on
  * any kind of executor. The task can get the buffer itself with cfut_promise_input().
  *
- * @param buffer retained until the task has returned.
- * @return As cfut_submit_task().
+ * @param executor borrowed.
+ * @param task borrowed; it may be changed or freed at once.
+ * @param buffer retained until the task has returned, or will not run.
+ * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+ * Written on CFUT_OK only.
+ * @return As cfut_submit_task(), CFUT_EINVAL also for a NULL buffer.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -843,9 +910,13 @@ cfut_status cfut_submit_buffer(struct cfut_executor *executor,
  * Hands a function and a pointer to an executor of this process: what C++ lambdas and FFI
  * callbacks use.
  *
+ * @param executor borrowed.
+ * @param fn the function.
  * @param arg moved, also when the call fails: `arg_free` is called once, after the function
  * has returned, or when it is certain that it will not be called.
  * @param arg_free NULL for none; runs in the thread that ran, cancelled or refused the task.
+ * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+ * Written on CFUT_OK only.
  * @return As cfut_submit(); CFUT_ENOTSUP: the executor's tasks run in other processes.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
@@ -860,6 +931,7 @@ cfut_status cfut_submit_closure(struct cfut_executor *executor,
  * Hands `count` tasks to an executor, over consecutive items: all or none, in order, with one
  * wake-up. Each task has a future of its own.
  *
+ * @param executor borrowed.
  * @param task borrowed; it may be changed or freed at once.
  * @param items copied, `count` times `item_size` bytes; NULL with 0.
  * @param item_size bytes of an item.
@@ -883,8 +955,14 @@ cfut_status cfut_submit_many(struct cfut_executor *executor,
 /**
  * ---- 6. Map and parallel loops -------------------------------------------------------
  *
- * Results in input order, from an array.
+ * Makes a map: results in input order, from an array.
  *
+ * @param executor retained by the map.
+ * @param task borrowed; it may be changed or freed at once.
+ * @param items copied, `count` times `item_size` bytes; NULL with 0.
+ * @param item_size bytes of an item.
+ * @param count number of items.
+ * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: maps come with a later version.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -897,9 +975,14 @@ cfut_status cfut_map_new(struct cfut_executor *executor,
                          struct cfut_map **out);
 
 /**
- * Results in input order, from a source that is asked for the next item.
+ * Makes a map: results in input order, from a source that is asked for the next item.
  *
- * @param arg moved, also when the call fails.
+ * @param executor retained by the map.
+ * @param task borrowed; it may be changed or freed at once.
+ * @param next asked for items by the thread that makes or reads the map.
+ * @param arg moved, also when the call fails: `arg_free` is called once.
+ * @param arg_free NULL for none.
+ * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: maps come with a later version.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -914,8 +997,11 @@ cfut_status cfut_map_new_source(struct cfut_executor *executor,
 /**
  * The outcome of the next item.
  *
+ * @param map borrowed.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+ * @param out borrowed until the next call on the map. Written for each outcome.
  * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: one at a time for each map. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_next(struct cfut_map *map,
@@ -923,9 +1009,14 @@ cfut_status cfut_map_next(struct cfut_map *map,
                           struct cfut_future **out);
 
 /**
- * Results in input order, of closures.
+ * Makes a map: results in input order, of closures.
  *
- * @param args moved, each of them, also when the call fails.
+ * @param executor retained by the map.
+ * @param fn called once with each of `args`.
+ * @param args moved, each of the `count` pointers, also when the call fails: `arg_free` is called
+ * once for each. The array itself is borrowed for the call; NULL with 0.
+ * @param arg_free NULL for none.
+ * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: maps come with a later version.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -954,8 +1045,16 @@ CFUT_API void cfut_map_free(struct cfut_map *map);
 CFUT_API void cfut_map_detach(struct cfut_map *map);
 
 /**
- * Blocking: results of items[i] into results[i].
+ * Maps an array to another one: the result of items[i] goes to results[i].
  *
+ * @param executor borrowed.
+ * @param task borrowed.
+ * @param items borrowed for the call, `count` times `item_size` bytes; NULL with 0.
+ * @param item_size bytes of an item.
+ * @param count number of items.
+ * @param results written, `count` times `result_size` bytes.
+ * @param result_size bytes of a result.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
  * @return CFUT_ENOTSUP: maps come with a later version.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -970,9 +1069,15 @@ cfut_status cfut_map_into(struct cfut_executor *executor,
                           int64_t timeout_ns);
 
 /**
- * Calls `fn` over [0, count) in ranges.
+ * Calls a function over [0, count) in ranges.
  *
- * @param arg moved, also when the call fails.
+ * @param executor borrowed.
+ * @param count end of the last range.
+ * @param grain fewest indices of a range, but for the last; 0: chosen.
+ * @param fn called with each range, several at once.
+ * @param arg moved, also when the call fails: `arg_free` is called once, after the last range.
+ * @param arg_free NULL for none.
+ * @param out NULL, or the future of it all, owned. Written on CFUT_OK only.
  * @return CFUT_ENOTSUP: parallel loops come with a later version.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -1007,13 +1112,16 @@ CFUT_API struct cfut_future *cfut_future_retain(struct cfut_future *future);
 CFUT_API void cfut_future_release(struct cfut_future *future);
 
 /**
- * Where a future is in its life: CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED.
- * RUNNING means that the task's function has been entered, not that it is near a worker.
+ * Where a future is in its life. RUNNING means that the task's function has been entered, not
+ * that it is near a worker.
  *
- * @param future borrowed; NULL gives CFUT_STATE_FINISHED.
+ * @param future borrowed.
+ * @return CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED; for NULL CFUT_STATE_FINISHED, so
+ * that nobody waits for it.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API int32_t cfut_future_state(const struct cfut_future *future);
+CFUT_API
+int32_t cfut_future_state(const struct cfut_future *future);
 
 /**
  * Waits for the outcome. The time-out ends the wait, not the task; to end the task, give it a
@@ -1037,8 +1145,8 @@ CFUT_API cfut_status cfut_future_wait(struct cfut_future *future, int64_t timeou
  * The result bytes of a finished future, or of a failed one that has details; for a buffer
  * result the buffer's bytes. Aligned to 16 bytes.
  *
- * @param future borrowed.
- * @param len NULL, or gets the length; 0 where there are no bytes.
+ * @param future borrowed; NULL has no bytes.
+ * @param len NULL, or written in any case: the length; 0 where there are no bytes.
  * @return borrowed, valid until the last release of the future; NULL before the end, and where
  * there are no bytes.
  * Thread: any. Blocks: no. Since: 0.1.
@@ -1096,10 +1204,11 @@ CFUT_API int32_t cfut_future_code(const struct cfut_future *future);
 CFUT_API const char *cfut_future_message(const struct cfut_future *future);
 
 /**
- * A figure about a finished future, a CFUT_INFO_ key: how long it was queued and ran, and what
- * is known of a worker process.
+ * A figure about a finished future: how long it was queued and ran, and what is known of a
+ * worker process.
  *
  * @param future borrowed.
+ * @param key a CFUT_INFO_ key.
  * @param out 0 where the key does not apply; written on CFUT_OK only.
  * @return CFUT_OK; CFUT_PENDING: it has not ended; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such
  * key.
@@ -1114,8 +1223,8 @@ cfut_status cfut_future_info(const struct cfut_future *future,
  * How far a task says it is, with cfut_promise_set_progress(); also after its end.
  *
  * @param future borrowed.
- * @param done NULL, or gets it; 0 before the task has said anything.
- * @param total likewise.
+ * @param done NULL, or written on CFUT_OK only; 0 before the task has said anything.
+ * @param total NULL, or written on CFUT_OK only; 0 before the task has said anything.
  * @return CFUT_OK; CFUT_EINVAL: NULL future.
  * Thread: any. Blocks: no. Since: 0.1.
  */
@@ -1154,7 +1263,9 @@ CFUT_API cfut_status cfut_future_cancel(struct cfut_future *future, uint32_t mod
  * @param future borrowed; it is alive during the call of `fn`.
  * @param executor retained until the call; NULL: see above.
  * @param fn the function.
- * @param arg moved, also when this call fails: `arg_free` is called once, after `fn`.
+ * @param arg moved, also when this call fails: `arg_free` is called once, after `fn`, in the same
+ * thread; in this one if the call fails.
+ * @param arg_free NULL for none.
  * @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
  * the parent process's.
  * Thread: any. Blocks: no. Since: 0.1.
@@ -1170,13 +1281,16 @@ cfut_status cfut_future_on_done(struct cfut_future *future,
  * Makes a future for `fn(input)`, a task that starts when `future` settles, however it does.
  * Cancelling it before it starts does not touch `future`.
  *
- * @param future retained until the task has run.
+ * @param future retained until the task has run, or will not.
  * @param executor where it runs, retained until it is queued; NULL, or shut down by then: in
  * the thread that settles `future`, as with cfut_future_on_done().
- * @param arg moved, also when this call fails: `arg_free` is called once.
+ * @param fn the function.
+ * @param arg moved, also when this call fails: `arg_free` is called once, after `fn`, or when it
+ * is certain that `fn` will not be called.
+ * @param arg_free NULL for none; runs in the thread that ran, cancelled or refused the task.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED;
- * CFUT_ENOTSUP: the executor's tasks run in other processes.
+ * @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED: the executor is
+ * the parent process's; CFUT_ENOTSUP: the executor's tasks run in other processes.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1192,12 +1306,13 @@ cfut_status cfut_future_then(struct cfut_future *future,
  * (none if it has none). If `future` does not succeed, the new future ends the same way, with
  * its code and message, without running the task.
  *
- * @param future retained until the task has run.
- * @param executor where it runs.
- * @param task borrowed. Its time-outs do not apply.
+ * @param future retained until the task has run, or will not.
+ * @param executor where it runs, retained until it is queued; if it is shut down by then, the task
+ * runs in the thread that settles `future`.
+ * @param task borrowed; it may be changed or freed at once. It must have no time-outs.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED; CFUT_ENOTSUP: the task has
- * time-outs.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
+ * process's; CFUT_ENOTSUP: the task has time-outs.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1215,13 +1330,13 @@ cfut_status cfut_future_pipe(struct cfut_future *future,
  * @param futures borrowed, `count` of them; NULL with 0.
  * @param mode CFUT_WAIT_ALL, CFUT_WAIT_ANY or CFUT_WAIT_FIRST_FAILURE.
  * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds, for all of them together.
- * @param done NULL, or room for `count` bytes: 1 for each that is settled, 0 for the others.
- * Written on every outcome but a negative one, also on CFUT_TIMEOUT.
- * @param done_count NULL, or gets their number; written with `done`.
+ * @param done NULL, or written, `count` bytes: 1 for each that is settled, 0 for the others; on
+ * every outcome but a negative one, also on CFUT_TIMEOUT.
+ * @param done_count NULL, or written with `done`: how many are settled.
  * @return CFUT_OK: what was waited for has come (of none: at once); with FIRST_FAILURE
  * CFUT_FAILED, CFUT_CRASHED, CFUT_EXPIRED or CFUT_BROKEN: the first failure found; CFUT_TIMEOUT;
- * CFUT_EINVAL: NULL futures or an unknown mode; CFUT_ENOMEM; CFUT_EDEADLK and CFUT_EFORKED as
- * cfut_future_wait().
+ * CFUT_EINVAL: NULL futures, or NULL among them, or an unknown mode; CFUT_ENOMEM; CFUT_EDEADLK
+ * and CFUT_EFORKED as cfut_future_wait().
  * Thread: any. Blocks: up to `timeout_ns`. Since: 0.1.
  */
 CFUT_API
@@ -1246,10 +1361,12 @@ cfut_status cfut_wait_many(struct cfut_future *const *futures,
  * It keeps its inputs until it is released. Cancelling or releasing it touches none of them.
  * A future that stands at several places counts at each.
  *
- * @param futures retained, `count` of them; NULL with 0.
+ * @param futures retained, `count` of them; the array itself is borrowed for the call. NULL with
+ * 0.
+ * @param mode one of the table.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL, an unknown mode, or none of them with ANY or
- * FIRST_SUCCESS; CFUT_ENOMEM.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, also among the futures, an unknown mode, or no futures with
+ * ANY or FIRST_SUCCESS; CFUT_ENOMEM.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1397,12 +1514,13 @@ cfut_status cfut_promise_set_bytes(struct cfut_promise *promise,
 /**
  * Succeeds with a pointer. As cfut_promise_set_bytes() in all else.
  *
- * @param value moved, also when the call fails: `value_free` is called once, unless
- * cfut_future_take() moves the value out.
+ * @param promise borrowed.
+ * @param value moved, also when the call fails: `value_free` is called once, at the last release
+ * of the future, unless cfut_future_take() moves the value out; in this thread if the call fails.
  * @param value_free NULL for none.
  * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise; CFUT_EFORKED; CFUT_ENOTSUP: in a
  * worker process.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_promise_set_value(struct cfut_promise *promise,
@@ -1412,22 +1530,25 @@ cfut_status cfut_promise_set_value(struct cfut_promise *promise,
 /**
  * Succeeds with a buffer. As cfut_promise_set_bytes() in all else.
  *
+ * @param promise borrowed.
  * @param buffer retained until the last release of the future.
  * @return CFUT_OK; CFUT_ESTATE; CFUT_EFULL; CFUT_EINVAL: NULL; CFUT_EFORKED.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_promise_set_buffer(struct cfut_promise *promise,
                                     struct cfut_buffer *buffer);
 
 /**
- * Fails with a code and a message. As cfut_promise_set_bytes() in all else.
+ * Fails with a code and a message. As cfut_promise_set_bytes() in all else; where a running task
+ * returns another code than 0 afterwards, that one counts and the message stays.
  *
+ * @param promise borrowed.
  * @param code anything but 0 and CFUT_DETACH.
  * @param message copied up to 64 KiB (a longer one is cut and says so), UTF-8; NULL for none.
  * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise or a bad code; CFUT_ENOMEM;
  * CFUT_EFORKED.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_promise_fail(struct cfut_promise *promise,
@@ -1437,9 +1558,12 @@ cfut_status cfut_promise_fail(struct cfut_promise *promise,
 /**
  * Fails with details in bytes, which the future's getters give beside code and message.
  *
+ * @param promise borrowed.
+ * @param code anything but 0 and CFUT_DETACH.
+ * @param message copied up to 64 KiB, UTF-8; NULL for none.
  * @param data copied, `len` bytes; NULL with 0.
- * @return As cfut_promise_fail(); CFUT_EFULL as cfut_promise_set_bytes().
- * Thread: any. Blocks: no. Since: 0.1.
+ * @return As cfut_promise_fail(); CFUT_EFULL and CFUT_EINVAL as cfut_promise_set_bytes().
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_promise_fail_bytes(struct cfut_promise *promise,
@@ -1451,9 +1575,13 @@ cfut_status cfut_promise_fail_bytes(struct cfut_promise *promise,
 /**
  * Fails with details in a pointer: how an exception of another language travels.
  *
- * @param value moved, as with cfut_promise_set_value().
+ * @param promise borrowed.
+ * @param code anything but 0 and CFUT_DETACH.
+ * @param message copied up to 64 KiB, UTF-8; NULL for none.
+ * @param value moved, as with cfut_promise_set_value(): `value_free` is called once.
+ * @param value_free NULL for none.
  * @return As cfut_promise_fail(); CFUT_ENOTSUP: in a worker process.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_promise_fail_value(struct cfut_promise *promise,
@@ -1468,7 +1596,7 @@ cfut_status cfut_promise_fail_value(struct cfut_promise *promise,
  *
  * @param promise borrowed.
  * @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL; CFUT_EFORKED.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_promise_set_cancelled(struct cfut_promise *promise);
 
@@ -1486,7 +1614,7 @@ CFUT_API int32_t cfut_promise_stop_requested(const struct cfut_promise *promise)
  * Says how far the work is, for cfut_future_progress().
  *
  * @param promise borrowed.
- * @param done in whatever unit `total` is.
+ * @param done in whatever unit `total` is; the library does not compare them.
  * @return CFUT_OK; CFUT_ESTATE: the future is settled; CFUT_EINVAL: NULL; CFUT_ENOMEM;
  * CFUT_EFORKED.
  * Thread: any. Blocks: no. Since: 0.1.
@@ -1522,10 +1650,12 @@ CFUT_API cfut_status cfut_buffer_new(size_t size, uint32_t flags, struct cfut_bu
 /**
  * Makes a buffer of memory that is yours.
  *
- * @param data moved, also when the call fails: `data_free` is called once, when the last
- * reference goes. NULL with `size` 0.
+ * @param data moved, `size` bytes, also when the call fails: `data_free` is called once, when the
+ * last reference goes. NULL with 0. Results promise 16 bytes of alignment and tasks 64: memory
+ * with less keeps its own.
  * @param data_free called with `free_arg`, not with `data`; NULL for none. Runs in the thread
  * that drops the last reference.
+ * @param free_arg moved with `data`: only `data_free` looks at it.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL out, NULL data with a size, a size no object can have;
  * CFUT_ENOMEM.
@@ -1568,7 +1698,8 @@ CFUT_API void *cfut_buffer_data(struct cfut_buffer *buffer);
 /**
  * How many bytes there are.
  *
- * @param buffer borrowed; NULL gives 0.
+ * @param buffer borrowed.
+ * @return the size it was made with; 0 for NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API size_t cfut_buffer_size(const struct cfut_buffer *buffer);
@@ -1587,6 +1718,8 @@ CFUT_API void cfut_worker_main(void);
 /**
  * Gives a task function a name.
  *
+ * @param name copied, UTF-8.
+ * @param fn the function.
  * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */

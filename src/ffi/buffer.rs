@@ -48,10 +48,12 @@ pub unsafe extern "C-unwind" fn cfut_buffer_new(
 
 /// Makes a buffer of memory that is yours.
 ///
-/// @param data moved, also when the call fails: `data_free` is called once, when the last
-/// reference goes. NULL with `size` 0.
+/// @param data moved, `size` bytes, also when the call fails: `data_free` is called once, when the
+/// last reference goes. NULL with 0. Results promise 16 bytes of alignment and tasks 64: memory
+/// with less keeps its own.
 /// @param data_free called with `free_arg`, not with `data`; NULL for none. Runs in the thread
 /// that drops the last reference.
+/// @param free_arg moved with `data`: only `data_free` looks at it.
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL out, NULL data with a size, a size no object can have;
 /// CFUT_ENOMEM.
@@ -124,7 +126,8 @@ pub unsafe extern "C-unwind" fn cfut_buffer_data(buffer: *mut cfut_buffer) -> *m
 
 /// How many bytes there are.
 ///
-/// @param buffer borrowed; NULL gives 0.
+/// @param buffer borrowed.
+/// @return the size it was made with; 0 for NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_buffer_size(buffer: *const cfut_buffer) -> usize {

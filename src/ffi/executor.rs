@@ -49,7 +49,9 @@ pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
 
 /// Makes a pool of worker processes.
 ///
-/// @return CFUT_ENOTSUP: process pools come with a later version.
+/// @param options borrowed and copied; NULL: all defaults.
+/// @param out owned. Written on CFUT_OK only.
+/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL out.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_process_pool_new(
@@ -62,7 +64,9 @@ pub unsafe extern "C-unwind" fn cfut_process_pool_new(
 
 /// Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
 ///
-/// @return CFUT_ENOTSUP: loops come with a later version.
+/// @param options borrowed and copied; NULL: all defaults.
+/// @param out owned. Written on CFUT_OK only.
+/// @return CFUT_ENOTSUP: loops come with a later version; CFUT_EINVAL: NULL out.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_loop_new(
@@ -75,8 +79,12 @@ pub unsafe extern "C-unwind" fn cfut_loop_new(
 
 /// Runs tasks of a loop in the calling thread.
 ///
-/// @param ran always written, if it is not NULL.
-/// @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL executor.
+/// @param loop borrowed.
+/// @param max_tasks leave after so many; 0: no limit.
+/// @param timeout_ns how long to wait for tasks: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+/// @param ran NULL, or written in any case: how many were run.
+/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
+/// NULL loop.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_loop_run(
@@ -100,7 +108,10 @@ pub unsafe extern "C-unwind" fn cfut_loop_run(
 
 /// The descriptor that is readable while a loop has something to run.
 ///
-/// @return CFUT_ENOTSUP: the executor is no loop; CFUT_EINVAL: NULL.
+/// @param loop borrowed.
+/// @param fd borrowed, valid until the last release of the loop. Written on CFUT_OK only.
+/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
+/// NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_loop_fd(
@@ -117,8 +128,11 @@ pub unsafe extern "C-unwind" fn cfut_loop_fd(
     })
 }
 
-/// Makes a view of `parent` that runs at most `max_running` tasks at once.
+/// Makes a view of an executor that runs only so many of its tasks at once.
 ///
+/// @param parent retained.
+/// @param max_running most tasks of the view that run at once; 1: one after the other, in order.
+/// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -182,10 +196,9 @@ pub unsafe extern "C-unwind" fn cfut_executor_release(executor: *mut cfut_execut
     });
 }
 
-/// The executor whose task or hook this thread runs.
+/// The executor whose task or hook this thread runs; in callbacks that a worker runs its own.
 ///
-/// @return borrowed, valid during the task; NULL in other threads. A worker's own in callbacks
-/// that it runs.
+/// @return borrowed, valid during the task; NULL in other threads.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_executor_current() -> *mut cfut_executor {
@@ -198,6 +211,7 @@ pub unsafe extern "C-unwind" fn cfut_executor_current() -> *mut cfut_executor {
 /// initializer, so that the first task does not pay for that.
 ///
 /// @param executor borrowed.
+/// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
 /// @return CFUT_OK; CFUT_TIMEOUT; CFUT_BROKEN: an initializer or hook failed; CFUT_EINVAL: NULL;
 /// CFUT_ESHUTDOWN; CFUT_EFORKED; CFUT_ESYS: not all threads could be created, the executor
 /// works with those it has.
@@ -266,10 +280,10 @@ fn shut_down(
     Ok(if executor.shutdown(flags, timeout)? { status::OK } else { status::TIMEOUT })
 }
 
-/// One figure about an executor, a CFUT_STAT_ key. Figures may lag a moment; they never lose a
-/// count.
+/// One figure about an executor. Figures may lag a moment; they never lose a count.
 ///
 /// @param executor borrowed.
+/// @param key a CFUT_STAT_ key.
 /// @param out written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such key; CFUT_EFORKED.
 /// Thread: any. Blocks: no. Since: 0.1.
@@ -315,7 +329,8 @@ fn figure(key: i32) -> Result<Figure> {
 /// when it is read; keys may be added in later versions.
 ///
 /// @param executor borrowed.
-/// @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
+/// @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.
+/// @param cap bytes that `buf` has room for; with 0 nothing is written.
 /// @param len the length of the whole text without its NUL; written on CFUT_OK only.
 /// @return CFUT_OK, also if it was cut; CFUT_EINVAL: NULL executor or len; CFUT_EFORKED.
 /// Thread: any. Blocks: no. Since: 0.1.

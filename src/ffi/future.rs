@@ -67,10 +67,12 @@ unsafe fn release_ordinarily(future: *mut cfut_future) {
     });
 }
 
-/// Where a future is in its life: CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED.
-/// RUNNING means that the task's function has been entered, not that it is near a worker.
+/// Where a future is in its life. RUNNING means that the task's function has been entered, not
+/// that it is near a worker.
 ///
-/// @param future borrowed; NULL gives CFUT_STATE_FINISHED.
+/// @param future borrowed.
+/// @return CFUT_STATE_PENDING, _RUNNING, _CANCELLED or _FINISHED; for NULL CFUT_STATE_FINISHED, so
+/// that nobody waits for it.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_state(future: *const cfut_future) -> i32 {
@@ -164,8 +166,8 @@ pub(super) fn wait_for(cell: &TaskCell, timeout: Timeout) -> cfut_status {
 /// The result bytes of a finished future, or of a failed one that has details; for a buffer
 /// result the buffer's bytes. Aligned to 16 bytes.
 ///
-/// @param future borrowed.
-/// @param len NULL, or gets the length; 0 where there are no bytes.
+/// @param future borrowed; NULL has no bytes.
+/// @param len NULL, or written in any case: the length; 0 where there are no bytes.
 /// @return borrowed, valid until the last release of the future; NULL before the end, and where
 /// there are no bytes.
 /// Thread: any. Blocks: no. Since: 0.1.
@@ -263,10 +265,11 @@ pub unsafe extern "C-unwind" fn cfut_future_message(future: *const cfut_future) 
     })
 }
 
-/// A figure about a finished future, a CFUT_INFO_ key: how long it was queued and ran, and what
-/// is known of a worker process.
+/// A figure about a finished future: how long it was queued and ran, and what is known of a
+/// worker process.
 ///
 /// @param future borrowed.
+/// @param key a CFUT_INFO_ key.
 /// @param out 0 where the key does not apply; written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_PENDING: it has not ended; CFUT_EINVAL: NULL; CFUT_ENOTSUP: no such
 /// key.
@@ -299,8 +302,8 @@ pub unsafe extern "C-unwind" fn cfut_future_info(
 /// How far a task says it is, with cfut_promise_set_progress(); also after its end.
 ///
 /// @param future borrowed.
-/// @param done NULL, or gets it; 0 before the task has said anything.
-/// @param total likewise.
+/// @param done NULL, or written on CFUT_OK only; 0 before the task has said anything.
+/// @param total NULL, or written on CFUT_OK only; 0 before the task has said anything.
 /// @return CFUT_OK; CFUT_EINVAL: NULL future.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -373,7 +376,9 @@ pub unsafe extern "C-unwind" fn cfut_future_cancel(
 /// @param future borrowed; it is alive during the call of `fn`.
 /// @param executor retained until the call; NULL: see above.
 /// @param fn the function.
-/// @param arg moved, also when this call fails: `arg_free` is called once, after `fn`.
+/// @param arg moved, also when this call fails: `arg_free` is called once, after `fn`, in the same
+/// thread; in this one if the call fails.
+/// @param arg_free NULL for none.
 /// @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
 /// the parent process's.
 /// Thread: any. Blocks: no. Since: 0.1.
@@ -426,13 +431,16 @@ pub unsafe extern "C-unwind" fn cfut_future_on_done(
 /// Makes a future for `fn(input)`, a task that starts when `future` settles, however it does.
 /// Cancelling it before it starts does not touch `future`.
 ///
-/// @param future retained until the task has run.
+/// @param future retained until the task has run, or will not.
 /// @param executor where it runs, retained until it is queued; NULL, or shut down by then: in
 /// the thread that settles `future`, as with cfut_future_on_done().
-/// @param arg moved, also when this call fails: `arg_free` is called once.
+/// @param fn the function.
+/// @param arg moved, also when this call fails: `arg_free` is called once, after `fn`, or when it
+/// is certain that `fn` will not be called.
+/// @param arg_free NULL for none; runs in the thread that ran, cancelled or refused the task.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED;
-/// CFUT_ENOTSUP: the executor's tasks run in other processes.
+/// @return CFUT_OK; CFUT_EINVAL: NULL future, fn or out; CFUT_ENOMEM; CFUT_EFORKED: the executor is
+/// the parent process's; CFUT_ENOTSUP: the executor's tasks run in other processes.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_then(
@@ -467,12 +475,13 @@ pub unsafe extern "C-unwind" fn cfut_future_then(
 /// (none if it has none). If `future` does not succeed, the new future ends the same way, with
 /// its code and message, without running the task.
 ///
-/// @param future retained until the task has run.
-/// @param executor where it runs.
-/// @param task borrowed. Its time-outs do not apply.
+/// @param future retained until the task has run, or will not.
+/// @param executor where it runs, retained until it is queued; if it is shut down by then, the task
+/// runs in the thread that settles `future`.
+/// @param task borrowed; it may be changed or freed at once. It must have no time-outs.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED; CFUT_ENOTSUP: the task has
-/// time-outs.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
+/// process's; CFUT_ENOTSUP: the task has time-outs.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_pipe(

@@ -27,13 +27,13 @@ const WAIT_FIRST_FAILURE: i32 = 2;
 /// @param futures borrowed, `count` of them; NULL with 0.
 /// @param mode CFUT_WAIT_ALL, CFUT_WAIT_ANY or CFUT_WAIT_FIRST_FAILURE.
 /// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds, for all of them together.
-/// @param done NULL, or room for `count` bytes: 1 for each that is settled, 0 for the others.
-/// Written on every outcome but a negative one, also on CFUT_TIMEOUT.
-/// @param done_count NULL, or gets their number; written with `done`.
+/// @param done NULL, or written, `count` bytes: 1 for each that is settled, 0 for the others; on
+/// every outcome but a negative one, also on CFUT_TIMEOUT.
+/// @param done_count NULL, or written with `done`: how many are settled.
 /// @return CFUT_OK: what was waited for has come (of none: at once); with FIRST_FAILURE
 /// CFUT_FAILED, CFUT_CRASHED, CFUT_EXPIRED or CFUT_BROKEN: the first failure found; CFUT_TIMEOUT;
-/// CFUT_EINVAL: NULL futures or an unknown mode; CFUT_ENOMEM; CFUT_EDEADLK and CFUT_EFORKED as
-/// cfut_future_wait().
+/// CFUT_EINVAL: NULL futures, or NULL among them, or an unknown mode; CFUT_ENOMEM; CFUT_EDEADLK
+/// and CFUT_EFORKED as cfut_future_wait().
 /// Thread: any. Blocks: up to `timeout_ns`. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_wait_many(
@@ -221,10 +221,12 @@ fn some_step(list: &[*const TaskCell], mode: i32, timeout: Timeout) -> Result<St
 /// It keeps its inputs until it is released. Cancelling or releasing it touches none of them.
 /// A future that stands at several places counts at each.
 ///
-/// @param futures retained, `count` of them; NULL with 0.
+/// @param futures retained, `count` of them; the array itself is borrowed for the call. NULL with
+/// 0.
+/// @param mode one of the table.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_OK; CFUT_EINVAL: NULL, an unknown mode, or none of them with ANY or
-/// FIRST_SUCCESS; CFUT_ENOMEM.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, also among the futures, an unknown mode, or no futures with
+/// ANY or FIRST_SUCCESS; CFUT_ENOMEM.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_join(

@@ -15,7 +15,7 @@ macro_rules! keys {
     ($table:ident: $($name:ident = $number:literal, $least:expr, $most:expr;)*) => {
         $(#[allow(dead_code)] // the table is complete; code names what it asks for
         pub(super) const $name: i32 = $number;)*
-        #[allow(dead_code)]
+        #[allow(dead_code)] // as above
         pub(super) const $table: &[Key] = &[
             $(Key {
                 number: $number,

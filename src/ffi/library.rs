@@ -35,9 +35,10 @@ const VERSION: &CStr =
 
 /// ---- 2. Library ----------------------------------------------------------------------
 ///
-/// The version of the library that is loaded, 0xMMmmpp; compare with CFUT_VERSION_NUMBER, the
-/// version of this header.
+/// The version of the library that is loaded; compare with CFUT_VERSION_NUMBER, the version of
+/// this header.
 ///
+/// @return 0xMMmmpp: major, minor and patch number.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_version_number() -> u32 {
@@ -55,6 +56,7 @@ pub unsafe extern "C-unwind" fn cfut_version() -> *const c_char {
 
 /// The name of a status, as in this header: "CFUT_OK".
 ///
+/// @param status any number.
 /// @return borrowed, valid for ever; "CFUT_?" for a number that is none.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -65,6 +67,7 @@ pub unsafe extern "C-unwind" fn cfut_status_name(status: cfut_status) -> *const 
 
 /// What a status means, in a few words.
 ///
+/// @param status any number.
 /// @return borrowed, valid for ever; "unknown status" for a number that is none.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -77,9 +80,10 @@ pub unsafe extern "C-unwind" fn cfut_status_text(status: cfut_status) -> *const 
 /// with CFUT_BROKEN from a submit: the argument, its value, and what to do. A later success
 /// leaves it alone. For people and logs: the status alone says what a program can do.
 ///
-/// @param buf NULL, or room for `cap` bytes; gets as much as fits, NUL-terminated.
-/// @return the length of the text without its NUL; 0 if there was no such call.
-/// Thread: any; each has its own. Blocks: no. Since: 0.1.
+/// @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.
+/// @param cap bytes that `buf` has room for; with 0 nothing is written.
+/// @return the length of the whole text without its NUL, at most 480; 0 if there was no such call.
+/// Thread: any; each has its own text. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_last_error(buf: *mut c_char, cap: usize) -> usize {
     guard::value(0, || {
@@ -89,8 +93,9 @@ pub unsafe extern "C-unwind" fn cfut_last_error(buf: *mut c_char, cap: usize) ->
 }
 
 /// How many processors this process may use now: its affinity, cut by a control group's quota
-/// (rounded up). At least 1.
+/// (rounded up).
 ///
+/// @return at least 1.
 /// Thread: any. Blocks: no (reads a few files of the kernel's). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_cpu_count() -> u32 {
@@ -104,8 +109,10 @@ pub unsafe extern "C-unwind" fn cfut_cpu_count() -> u32 {
 /// in whichever thread has something to say, several at once; NULL: no messages. It may call
 /// the library.
 /// @param arg moved, also when the call fails: `arg_free` is called once, when the function has
-/// been replaced and no thread is in it any more.
-/// @return CFUT_OK; CFUT_ENOMEM.
+/// been replaced and no thread is in it any more; at once if `fn` is NULL.
+/// @param arg_free NULL for none; runs in the thread that replaces the function, or in the one that
+/// was in it last.
+/// @return CFUT_OK; CFUT_ENOMEM: the function set before stays.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_set_log(
@@ -134,6 +141,7 @@ pub unsafe extern "C-unwind" fn cfut_set_log(
 /// Waits until no executor has work and the library will call no function of yours until it is
 /// given new work: before dlclose(), or before an interpreter goes away. Executors stay usable.
 ///
+/// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
 /// @return CFUT_OK; CFUT_TIMEOUT; CFUT_EDEADLK: called from a task, a callback or a hook.
 /// Thread: any but workers. Blocks: up to `timeout_ns`. Since: 0.1.
 #[unsafe(no_mangle)]

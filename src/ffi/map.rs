@@ -15,8 +15,14 @@ fn not_yet() -> cfut_status {
 
 /// ---- 6. Map and parallel loops -------------------------------------------------------
 ///
-/// Results in input order, from an array.
+/// Makes a map: results in input order, from an array.
 ///
+/// @param executor retained by the map.
+/// @param task borrowed; it may be changed or freed at once.
+/// @param items copied, `count` times `item_size` bytes; NULL with 0.
+/// @param item_size bytes of an item.
+/// @param count number of items.
+/// @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: maps come with a later version.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -32,9 +38,14 @@ pub unsafe extern "C-unwind" fn cfut_map_new(
     not_yet()
 }
 
-/// Results in input order, from a source that is asked for the next item.
+/// Makes a map: results in input order, from a source that is asked for the next item.
 ///
-/// @param arg moved, also when the call fails.
+/// @param executor retained by the map.
+/// @param task borrowed; it may be changed or freed at once.
+/// @param next asked for items by the thread that makes or reads the map.
+/// @param arg moved, also when the call fails: `arg_free` is called once.
+/// @param arg_free NULL for none.
+/// @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: maps come with a later version.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -53,8 +64,11 @@ pub unsafe extern "C-unwind" fn cfut_map_new_source(
 
 /// The outcome of the next item.
 ///
+/// @param map borrowed.
+/// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+/// @param out borrowed until the next call on the map. Written for each outcome.
 /// @return CFUT_ENOTSUP: maps come with a later version.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: one at a time for each map. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_map_next(
     map: *mut cfut_map,
@@ -65,9 +79,14 @@ pub unsafe extern "C-unwind" fn cfut_map_next(
     not_yet()
 }
 
-/// Results in input order, of closures.
+/// Makes a map: results in input order, of closures.
 ///
-/// @param args moved, each of them, also when the call fails.
+/// @param executor retained by the map.
+/// @param fn called once with each of `args`.
+/// @param args moved, each of the `count` pointers, also when the call fails: `arg_free` is called
+/// once for each. The array itself is borrowed for the call; NULL with 0.
+/// @param arg_free NULL for none.
+/// @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: maps come with a later version.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -110,8 +129,16 @@ pub unsafe extern "C-unwind" fn cfut_map_detach(map: *mut cfut_map) {
     let _ = map;
 }
 
-/// Blocking: results of items[i] into results[i].
+/// Maps an array to another one: the result of items[i] goes to results[i].
 ///
+/// @param executor borrowed.
+/// @param task borrowed.
+/// @param items borrowed for the call, `count` times `item_size` bytes; NULL with 0.
+/// @param item_size bytes of an item.
+/// @param count number of items.
+/// @param results written, `count` times `result_size` bytes.
+/// @param result_size bytes of a result.
+/// @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
 /// @return CFUT_ENOTSUP: maps come with a later version.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -129,9 +156,15 @@ pub unsafe extern "C-unwind" fn cfut_map_into(
     not_yet()
 }
 
-/// Calls `fn` over [0, count) in ranges.
+/// Calls a function over [0, count) in ranges.
 ///
-/// @param arg moved, also when the call fails.
+/// @param executor borrowed.
+/// @param count end of the last range.
+/// @param grain fewest indices of a range, but for the last; 0: chosen.
+/// @param fn called with each range, several at once.
+/// @param arg moved, also when the call fails: `arg_free` is called once, after the last range.
+/// @param arg_free NULL for none.
+/// @param out NULL, or the future of it all, owned. Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: parallel loops come with a later version.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]

@@ -136,11 +136,13 @@ pub unsafe extern "C-unwind" fn cfut_options_free(options: *mut cfut_options) {
     });
 }
 
-/// Sets an integer option, a CFUT_OPT_ key below 64. The keys with their defaults stand at
-/// the end of this header. An option that is not for the kind of executor it is then used
-/// with is refused there, never ignored.
+/// Sets an integer option. The keys with their defaults stand in section 13 above. An option that
+/// is not for the kind of executor it is then used with is refused there, never ignored.
 ///
 /// @param options borrowed.
+/// @param key a CFUT_OPT_ key below 64.
+/// @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
+/// in _NS.
 /// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range;
 /// CFUT_ENOTSUP: no such integer option.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
@@ -171,9 +173,10 @@ pub unsafe extern "C-unwind" fn cfut_options_set(
     })
 }
 
-/// Sets a text option, a CFUT_OPT_ key from 64.
+/// Sets a text option.
 ///
 /// @param options borrowed.
+/// @param key a CFUT_OPT_ key from 64.
 /// @param text copied, UTF-8.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
@@ -205,8 +208,9 @@ pub unsafe extern "C-unwind" fn cfut_options_set_text(
 ///
 /// @param options borrowed.
 /// @param task copied; NULL removes the initializer.
-/// @param data copied, `len` bytes; NULL with 0.
-/// @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length; CFUT_ENOMEM.
+/// @param data copied, `len` bytes, once for all workers; NULL with 0.
+/// @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length, a length no object can
+/// have; CFUT_ENOMEM.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
@@ -247,7 +251,7 @@ pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
 /// @param stop NULL for none; what it answers does not matter.
 /// @param arg moved, also when the call fails: `arg_free` is called once, when the builder and
 /// all executors made with it are gone, or the hooks were replaced.
-/// @param arg_free NULL for none.
+/// @param arg_free NULL for none; runs in the thread that dropped the last of them.
 /// @return CFUT_OK; CFUT_EINVAL: NULL options; CFUT_ENOMEM. Process pools refuse the hooks.
 /// Thread: one at a time for each builder; the hooks run in worker threads. Blocks: no.
 /// Since: 0.1.
@@ -277,7 +281,9 @@ pub unsafe extern "C-unwind" fn cfut_options_set_worker_hooks(
 
 /// Process pools: adds an argument of the worker program.
 ///
-/// @return CFUT_ENOTSUP: process pools come with a later version.
+/// @param options borrowed.
+/// @param arg copied, UTF-8.
+/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_add_worker_arg(
@@ -296,7 +302,10 @@ pub unsafe extern "C-unwind" fn cfut_options_add_worker_arg(
 
 /// Process pools: adds or changes a variable in the environment of the worker program.
 ///
-/// @return CFUT_ENOTSUP: process pools come with a later version.
+/// @param options borrowed.
+/// @param name copied.
+/// @param value copied.
+/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_add_worker_env(

@@ -117,12 +117,13 @@ pub unsafe extern "C-unwind" fn cfut_promise_set_bytes(
 
 /// Succeeds with a pointer. As cfut_promise_set_bytes() in all else.
 ///
-/// @param value moved, also when the call fails: `value_free` is called once, unless
-/// cfut_future_take() moves the value out.
+/// @param promise borrowed.
+/// @param value moved, also when the call fails: `value_free` is called once, at the last release
+/// of the future, unless cfut_future_take() moves the value out; in this thread if the call fails.
 /// @param value_free NULL for none.
 /// @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise; CFUT_EFORKED; CFUT_ENOTSUP: in a
 /// worker process.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_set_value(
     promise: *mut cfut_promise,
@@ -145,9 +146,10 @@ pub unsafe extern "C-unwind" fn cfut_promise_set_value(
 
 /// Succeeds with a buffer. As cfut_promise_set_bytes() in all else.
 ///
+/// @param promise borrowed.
 /// @param buffer retained until the last release of the future.
 /// @return CFUT_OK; CFUT_ESTATE; CFUT_EFULL; CFUT_EINVAL: NULL; CFUT_EFORKED.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_set_buffer(
     promise: *mut cfut_promise,
@@ -163,13 +165,15 @@ pub unsafe extern "C-unwind" fn cfut_promise_set_buffer(
     })
 }
 
-/// Fails with a code and a message. As cfut_promise_set_bytes() in all else.
+/// Fails with a code and a message. As cfut_promise_set_bytes() in all else; where a running task
+/// returns another code than 0 afterwards, that one counts and the message stays.
 ///
+/// @param promise borrowed.
 /// @param code anything but 0 and CFUT_DETACH.
 /// @param message copied up to 64 KiB (a longer one is cut and says so), UTF-8; NULL for none.
 /// @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL promise or a bad code; CFUT_ENOMEM;
 /// CFUT_EFORKED.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_fail(
     promise: *mut cfut_promise,
@@ -186,9 +190,12 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail(
 
 /// Fails with details in bytes, which the future's getters give beside code and message.
 ///
+/// @param promise borrowed.
+/// @param code anything but 0 and CFUT_DETACH.
+/// @param message copied up to 64 KiB, UTF-8; NULL for none.
 /// @param data copied, `len` bytes; NULL with 0.
-/// @return As cfut_promise_fail(); CFUT_EFULL as cfut_promise_set_bytes().
-/// Thread: any. Blocks: no. Since: 0.1.
+/// @return As cfut_promise_fail(); CFUT_EFULL and CFUT_EINVAL as cfut_promise_set_bytes().
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
     promise: *mut cfut_promise,
@@ -213,9 +220,13 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
 
 /// Fails with details in a pointer: how an exception of another language travels.
 ///
-/// @param value moved, as with cfut_promise_set_value().
+/// @param promise borrowed.
+/// @param code anything but 0 and CFUT_DETACH.
+/// @param message copied up to 64 KiB, UTF-8; NULL for none.
+/// @param value moved, as with cfut_promise_set_value(): `value_free` is called once.
+/// @param value_free NULL for none.
 /// @return As cfut_promise_fail(); CFUT_ENOTSUP: in a worker process.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_fail_value(
     promise: *mut cfut_promise,
@@ -244,7 +255,7 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_value(
 ///
 /// @param promise borrowed.
 /// @return CFUT_OK; CFUT_ESTATE; CFUT_EINVAL: NULL; CFUT_EFORKED.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any; callbacks of the future run in it if it settles. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_promise_set_cancelled(
     promise: *mut cfut_promise,
@@ -305,7 +316,7 @@ pub unsafe extern "C-unwind" fn cfut_promise_stop_requested(promise: *const cfut
 /// Says how far the work is, for cfut_future_progress().
 ///
 /// @param promise borrowed.
-/// @param done in whatever unit `total` is.
+/// @param done in whatever unit `total` is; the library does not compare them.
 /// @return CFUT_OK; CFUT_ESTATE: the future is settled; CFUT_EINVAL: NULL; CFUT_ENOMEM;
 /// CFUT_EFORKED.
 /// Thread: any. Blocks: no. Since: 0.1.

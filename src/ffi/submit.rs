@@ -183,9 +183,13 @@ unsafe fn submit_bytes(
 
 /// As cfut_submit(), with the options of a task builder.
 ///
+/// @param executor borrowed.
 /// @param task borrowed; it may be changed or freed at once.
-/// @return As cfut_submit(); CFUT_ESYS also if no thread could be made to keep the task's
-/// time-outs.
+/// @param data copied, `len` bytes; NULL with 0.
+/// @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+/// Written on CFUT_OK only.
+/// @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
+/// made to keep the task's time-outs.
 /// Thread: any. Blocks: as cfut_submit(). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_submit_task(
@@ -216,8 +220,12 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
 /// As cfut_submit_task(), but the task works on the bytes of a buffer, which are not copied on
 /// any kind of executor. The task can get the buffer itself with cfut_promise_input().
 ///
-/// @param buffer retained until the task has returned.
-/// @return As cfut_submit_task().
+/// @param executor borrowed.
+/// @param task borrowed; it may be changed or freed at once.
+/// @param buffer retained until the task has returned, or will not run.
+/// @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+/// Written on CFUT_OK only.
+/// @return As cfut_submit_task(), CFUT_EINVAL also for a NULL buffer.
 /// Thread: any. Blocks: as cfut_submit(). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_submit_buffer(
@@ -248,9 +256,13 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
 /// Hands a function and a pointer to an executor of this process: what C++ lambdas and FFI
 /// callbacks use.
 ///
+/// @param executor borrowed.
+/// @param fn the function.
 /// @param arg moved, also when the call fails: `arg_free` is called once, after the function
 /// has returned, or when it is certain that it will not be called.
 /// @param arg_free NULL for none; runs in the thread that ran, cancelled or refused the task.
+/// @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
+/// Written on CFUT_OK only.
 /// @return As cfut_submit(); CFUT_ENOTSUP: the executor's tasks run in other processes.
 /// Thread: any. Blocks: as cfut_submit(). Since: 0.1.
 #[unsafe(no_mangle)]
@@ -287,6 +299,7 @@ fn closure_fn(function: cfut_closure_fn) -> Result<ClosureFn> {
 /// Hands `count` tasks to an executor, over consecutive items: all or none, in order, with one
 /// wake-up. Each task has a future of its own.
 ///
+/// @param executor borrowed.
 /// @param task borrowed; it may be changed or freed at once.
 /// @param items copied, `count` times `item_size` bytes; NULL with 0.
 /// @param item_size bytes of an item.

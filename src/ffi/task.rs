@@ -83,8 +83,10 @@ pub unsafe extern "C-unwind" fn cfut_task_new(
     })
 }
 
-/// A task by name: registered with cfut_register(), or "module.so:symbol".
+/// Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol".
 ///
+/// @param name copied, UTF-8.
+/// @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -102,8 +104,10 @@ pub unsafe extern "C-unwind" fn cfut_task_new_named(
     })
 }
 
-/// An external program as a task.
+/// Makes a builder for a task that is an external program.
 ///
+/// @param program copied: a path, or a name that is looked up in PATH.
+/// @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
 /// @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
@@ -123,7 +127,10 @@ pub unsafe extern "C-unwind" fn cfut_task_new_command(
 
 /// Command tasks: adds an argument of the program.
 ///
-/// @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+/// @param task borrowed.
+/// @param arg copied.
+/// @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
+/// NULL.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_add_arg(
@@ -142,7 +149,11 @@ pub unsafe extern "C-unwind" fn cfut_task_add_arg(
 
 /// Command tasks: adds or changes a variable in the environment of the program.
 ///
-/// @return CFUT_ENOTSUP: the task is no command; CFUT_EINVAL: NULL.
+/// @param task borrowed.
+/// @param name copied.
+/// @param value copied.
+/// @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
+/// NULL.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_add_env(
@@ -161,10 +172,13 @@ pub unsafe extern "C-unwind" fn cfut_task_add_env(
     })
 }
 
-/// Sets an integer option of a task, a CFUT_TASK_ key below 64; see the end of this header.
-/// Tasks submitted before keep what they had.
+/// Sets an integer option of a task; the keys with their defaults stand in section 13 above. Tasks
+/// submitted before keep what they had.
 ///
 /// @param task borrowed.
+/// @param key a CFUT_TASK_ key below 64.
+/// @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
+/// in _NS.
 /// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
 /// CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
 /// (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
@@ -198,9 +212,10 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
     })
 }
 
-/// Sets a text option of a task, a CFUT_TASK_ key from 64.
+/// Sets a text option of a task. Tasks submitted before keep what they had.
 ///
 /// @param task borrowed.
+/// @param key a CFUT_TASK_ key from 64.
 /// @param text copied, UTF-8.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
 /// CFUT_TASK_DIRECTORY of a task that is no command.

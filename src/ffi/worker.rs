@@ -19,6 +19,8 @@ pub unsafe extern "C-unwind" fn cfut_worker_main() {}
 
 /// Gives a task function a name.
 ///
+/// @param name copied, UTF-8.
+/// @param fn the function.
 /// @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
