@@ -32,7 +32,9 @@ impl<T> Shared<T> {
 
     /// As a raw pointer that keeps its count; `from_raw` takes it back.
     pub(crate) fn into_raw(self) -> *const T {
-        let value: *const T = &raw const self.inner().value;
+        // Not by way of a reference to the value: `from_raw` goes on to what stands beside it.
+        // SAFETY: a Shared holds a count, so the value is alive.
+        let value: *const T = unsafe { &raw const (*self.0.as_ptr()).value };
         std::mem::forget(self);
         value
     }
@@ -77,7 +79,8 @@ impl<T> Deref for Shared<T> {
 
 impl<T> Drop for Shared<T> {
     fn drop(&mut self) {
-        // Release: uses through this reference come before the destruction.
+        // Release: pairs with the Acquire below in the last drop; uses through this
+        // reference come before the destruction.
         if self.inner().count.fetch_sub(1, Ordering::Release) == 1 {
             // Acquire: pairs with the Releases of all other drops.
             let _ = self.inner().count.load(Ordering::Acquire);
