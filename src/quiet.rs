@@ -14,7 +14,8 @@ pub(crate) struct Calling(());
 
 impl Calling {
     pub(crate) fn begin() -> Calling {
-        // AcqRel: what the callbacks do comes before the quiet that somebody sees.
+        // AcqRel: pairs with the Acquire in `nobody_calls`: what the callbacks do comes
+        // before the quiet that somebody sees.
         CALLING.fetch_add(1, Ordering::AcqRel);
         Calling(())
     }
@@ -43,7 +44,7 @@ pub(crate) fn nobody_calls() -> bool {
 /// Something has come to rest.
 #[inline]
 pub(crate) fn signal() {
-    // This fence and the one in `Wait::begin`: either the waiter's count is seen here, or
+    // SeqCst: pairs with the fence in `Wait::begin`: either the waiter's count is seen here, or
     // the waiter, which counts itself before it looks around, sees what has come to rest.
     fence(Ordering::SeqCst);
     // Relaxed: ordered by the fence.
@@ -67,7 +68,8 @@ impl Wait {
 
     /// To be read before looking around.
     pub(crate) fn seen(&self) -> u32 {
-        // Acquire: what is looked at afterwards is looked at afterwards.
+        // Acquire: pairs with the fence in `signal`, after which the word changes; what is
+        // looked at afterwards is looked at afterwards.
         SIGNAL.load(Ordering::Acquire)
     }
 

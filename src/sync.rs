@@ -294,6 +294,7 @@ mod imp {
                 loom::thread::yield_now();
                 return false;
             }
+            // SeqCst: pairs with every change of the word, as a futex call does.
             self.queue.wait_if(|| self.word.load(Ordering::SeqCst) == expected);
             true
         }
@@ -330,6 +331,7 @@ mod imp {
                 loom::thread::yield_now();
                 return false;
             }
+            // SeqCst: pairs with every change of the word, as a futex call does.
             self.queue.wait_if(|| self.word.load(Ordering::SeqCst) as u32 == expected);
             true
         }

@@ -113,7 +113,8 @@ impl Clone for BufferRef {
 
 impl Drop for BufferRef {
     fn drop(&mut self) {
-        // Release: uses through this reference come before the end of the bytes.
+        // Release: pairs with the Acquire below in the last drop; uses through this
+        // reference come before the end of the bytes.
         if self.buffer().references.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }

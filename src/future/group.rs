@@ -81,7 +81,8 @@ impl GroupRef {
     /// One of the futures has settled.
     pub(super) fn report(&self, cell: &TaskCell) {
         let group = self.group();
-        // AcqRel: the last one has seen what all the others published.
+        // AcqRel: pairs with itself in the other reports; the last one has seen what all of
+        // them published.
         let last = group.unsettled.fetch_sub(1, Ordering::AcqRel) == 1;
         let ends = match group.until {
             Until::Any => true,
@@ -104,7 +105,8 @@ impl Clone for GroupRef {
 
 impl Drop for GroupRef {
     fn drop(&mut self) {
-        // Release: uses through this reference come before the end of the memory.
+        // Release: pairs with the Acquire below in the last drop; uses through this
+        // reference come before the end of the memory.
         if self.group().references.fetch_sub(1, Ordering::Release) != 1 {
             return;
         }

@@ -117,7 +117,8 @@ impl TaskCell {
 /// An input has settled.
 pub(super) fn input_settled(output: TaskRef, input: &TaskRef, list: &mut WorkList) {
     let join = output.join();
-    // AcqRel: the last one sees all that the others' settling published.
+    // AcqRel: pairs with itself where the other inputs settle; the last one sees all that
+    // they published.
     let last = join.unsettled.fetch_sub(1, Ordering::AcqRel) == 1;
     let outcome = input.snapshot().outcome();
     let succeeded = outcome == Outcome::Succeeded;

@@ -163,7 +163,8 @@ impl std::ops::Deref for OwnerRef {
 
 impl Drop for OwnerRef {
     fn drop(&mut self) {
-        // Release: uses through this reference come before the destruction.
+        // Release: pairs with the Acquire below in the last drop; uses through this
+        // reference come before the destruction.
         if self.references.fetch_sub(1, Ordering::Release) == 1 {
             // Acquire: pairs with the Releases of all other drops.
             let _ = self.references.load(Ordering::Acquire);

@@ -33,7 +33,8 @@ pub(crate) fn retain(cell: &TaskCell) -> TaskRef {
 
 /// Drops a promise handle; the last one of an unsettled future breaks it.
 pub(crate) fn release(cell: TaskRef) {
-    // AcqRel: whoever is last has seen what the others did with theirs.
+    // AcqRel: pairs with itself in the other drops; whoever is last has seen what the
+    // others did with theirs.
     if cell.promises.fetch_sub(1, Ordering::AcqRel) == 1 && !cell.is_inherited() {
         abandon(&cell);
     }

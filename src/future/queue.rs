@@ -78,7 +78,8 @@ impl Queue {
 
     /// Drops a handle of the user's. With the last one, what waits is dropped.
     pub(crate) fn drop_handle(&self) {
-        // AcqRel: the last one closes after all that the others did.
+        // AcqRel: pairs with itself in the other drops; the last one closes after all that
+        // the others did.
         if self.handles.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_inherited() {
             return;
         }

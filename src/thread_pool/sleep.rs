@@ -293,9 +293,10 @@ impl Sleep {
         }
     }
 
-    /// AcqRel on all changes of the word that are decisions; the plain counts may be
-    /// Relaxed: what orders a change against the queues is the lock of the inbox or the
-    /// fence beside the deques, and per-location order does the rest.
+    /// AcqRel on all changes of the word that are decisions: each pairs with the one before
+    /// it in the order of the word. The plain counts may be Relaxed: what orders a change
+    /// against the queues is the lock of the inbox or the fence beside the deques, and
+    /// per-location order does the rest.
     fn exchange(&self, seen: Census, next: u64) -> bool {
         self.word.compare_exchange(seen.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }

@@ -206,6 +206,7 @@ static void nested_task()
 static void hook()
 {
     cfut_options *options = cfut_options_new();
+    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, 1));
     CHECK_OK(cfut_options_set_worker_hooks(
         options, [](void *, uint32_t) -> int32_t { leave(); }, nullptr, nullptr, nullptr));
     cfut_executor *pool = check_pool_with(options);

@@ -6,6 +6,7 @@ mod elf;
 mod examples;
 mod header;
 mod headers;
+mod lints;
 mod manual;
 mod rooms;
 mod sources;
