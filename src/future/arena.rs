@@ -191,17 +191,18 @@ mod tests {
             std::thread::Builder::new().spawn(work).expect("thread").join().expect("joined");
         };
         let blocks: Vec<_> =
-            (0..MANY).map(|_| allocate(4).expect("memory").expose_provenance()).collect();
+            (0..MANY).map(|_| allocate(4).expect("memory").as_ptr().expose_provenance()).collect();
         let set: HashSet<_> = blocks.iter().copied().collect();
         elsewhere(Box::new(move || {
             for address in blocks {
-                let block = NonNull::with_exposed_provenance(address);
+                let block = NonNull::new(std::ptr::with_exposed_provenance_mut(address));
+                let block = block.expect("an address of a block");
                 // SAFETY: handed over by the thread that allocated it, given back once.
                 unsafe { release(block, 4) };
             }
         }));
         let again: Vec<_> = (0..5000).map(|_| allocate(4).expect("memory")).collect();
-        let reused = again.iter().filter(|block| set.contains(&block.addr())).count();
+        let reused = again.iter().filter(|block| set.contains(&block.addr().get())).count();
         assert!(reused > 1000, "{reused} of 5000 reused");
         // SAFETY: ours, given back once.
         again.into_iter().for_each(|block| unsafe { release(block, 4) });
