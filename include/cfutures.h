@@ -1045,7 +1045,7 @@ CFUT_API void cfut_map_free(struct cfut_map *map);
 CFUT_API void cfut_map_detach(struct cfut_map *map);
 
 /**
- * Maps an array to another one: the result of items[i] goes to results[i].
+ * Maps an array to another one: each result goes to the place that its item has.
  *
  * @param executor borrowed.
  * @param task borrowed.

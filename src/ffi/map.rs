@@ -129,7 +129,7 @@ pub unsafe extern "C-unwind" fn cfut_map_detach(map: *mut cfut_map) {
     let _ = map;
 }
 
-/// Maps an array to another one: the result of items[i] goes to results[i].
+/// Maps an array to another one: each result goes to the place that its item has.
 ///
 /// @param executor borrowed.
 /// @param task borrowed.
