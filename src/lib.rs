@@ -11,6 +11,9 @@ mod error;
 mod executor;
 pub mod ffi;
 mod future;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod local;
 mod log;
 mod platform;

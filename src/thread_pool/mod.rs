@@ -113,5 +113,7 @@ pub(crate) use pool::Pool;
 pub(crate) use registry::quiesce;
 #[cfg(not(loom))]
 pub(crate) use snapshot::Figure;
+#[cfg(all(any(test, fuzzing), not(loom)))]
+pub(crate) use snapshot::write_text;
 #[cfg(not(loom))]
 pub(crate) use submit::Submitted;

@@ -147,7 +147,7 @@ fn age_ns(stamp: u64) -> u64 {
 }
 
 /// A JSON string; bytes that are no UTF-8 become U+FFFD.
-fn write_text(out: &mut dyn Write, text: &[u8]) -> fmt::Result {
+pub(crate) fn write_text(out: &mut dyn Write, text: &[u8]) -> fmt::Result {
     out.write_char('"')?;
     for character in text.utf8_chunks().flat_map(|chunk| {
         let broken = if chunk.invalid().is_empty() { None } else { Some('\u{FFFD}') };

@@ -84,7 +84,7 @@ fn names_after(line: &str, before: &str) -> Vec<String> {
         }
         let rest = &line[at + before.len()..];
         match rest.strip_prefix('{') {
-            Some(group) => names.extend(top_level(group).into_iter().map(|name| first(name))),
+            Some(group) => names.extend(top_level(group).into_iter().map(first)),
             None => names.push(first(rest)),
         }
     }

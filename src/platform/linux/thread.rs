@@ -287,7 +287,7 @@ fn format_path(id: i32, into: &mut [u8]) -> Option<()> {
 
 /// The state letter stands behind the last ')' of the command name, which may itself
 /// contain anything.
-fn parse_activity(stat: &[u8]) -> Activity {
+pub(crate) fn parse_activity(stat: &[u8]) -> Activity {
     let Some(end) = stat.iter().rposition(|&byte| byte == b')') else { return Activity::Unknown };
     match stat.get(end + 2) {
         Some(b'R') => Activity::Runnable,
