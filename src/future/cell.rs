@@ -529,9 +529,9 @@ impl TaskCell {
         let seen = this.snapshot();
         // SAFETY: by the contract.
         unsafe { this.free_result(seen) };
-        if let Some(extra) = this.extra_in(seen) {
+        if let Some(extra) = this.extra_pointer(seen) {
             // SAFETY: reached only through this cell.
-            unsafe { Extra::destroy(NonNull::from(extra)) };
+            unsafe { Extra::destroy(extra) };
         }
         if this.kind() == Kind::Join {
             // SAFETY: made with the cell; its hooks hold references to the cell, so none is left.

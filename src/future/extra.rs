@@ -202,12 +202,17 @@ impl TaskCell {
     }
 
     pub(crate) fn extra_in(&self, seen: Snapshot) -> Option<&Extra> {
+        // SAFETY: it stays until the cell dies (F5).
+        self.extra_pointer(seen).map(|extra| unsafe { extra.as_ref() })
+    }
+
+    /// The same for its end: a reference may not be freed through.
+    pub(super) fn extra_pointer(&self, seen: Snapshot) -> Option<NonNull<Extra>> {
         if !seen.has(state::EXTRA) {
             return None;
         }
-        // SAFETY: EXTRA says what the slot holds, and it stays until the cell dies (F5).
-        // Acquire: pairs with `install_extra`.
-        unsafe { self.owner.load(Ordering::Acquire).cast::<Extra>().as_ref() }
+        // EXTRA says what the slot holds. Acquire: pairs with `install_extra`.
+        NonNull::new(self.owner.load(Ordering::Acquire).cast())
     }
 
     /// Gives a cell that nobody else knows an `Extra`, with options or without.
