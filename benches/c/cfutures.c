@@ -1,0 +1,340 @@
+/* cfutures in the comparison: PROGRAM CASE [tasks [workers [producers]]]. See ../README.md. */
+#include "bench.h"
+
+#include "cfutures.h"
+
+enum { WINDOW = 1024 };
+
+static cfut_executor *pool;
+static cfut_future **futures;
+static struct bench_latch latch;
+
+static void must(cfut_status status)
+{
+    char why[200];
+    if (status == CFUT_OK)
+        return;
+    cfut_last_error(why, sizeof why);
+    bench_die(why);
+}
+
+static void start(const struct bench *b)
+{
+    cfut_options *options = cfut_options_new();
+    must(cfut_options_set(options, CFUT_OPT_WORKERS, b->workers));
+    must(cfut_thread_pool_new(options, &pool));
+    cfut_options_free(options);
+    must(cfut_executor_warm(pool, CFUT_FOREVER));
+    futures = calloc(b->tasks + 1, sizeof *futures);
+    if (!futures)
+        bench_die("no memory");
+    memset(futures, 1, (b->tasks + 1) * sizeof *futures);
+}
+
+static void stop(void)
+{
+    must(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    cfut_executor_release(pool);
+    free(futures);
+}
+
+/* ---- Task functions ---- */
+
+static int32_t twice(cfut_promise *promise, const void *data, size_t len)
+{
+    uint64_t n;
+    memcpy(&n, data, len);
+    n *= 2;
+    return cfut_promise_set_bytes(promise, &n, sizeof n);
+}
+
+static int32_t empty(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    return 0;
+}
+
+static int32_t down(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    bench_latch_down(&latch);
+    return 0;
+}
+
+static uint64_t collect(cfut_future *future)
+{
+    uint64_t n;
+    must(cfut_future_wait(future, CFUT_FOREVER));
+    memcpy(&n, cfut_future_bytes(future, NULL), sizeof n);
+    cfut_future_release(future);
+    return n;
+}
+
+static void finish(cfut_future *future)
+{
+    must(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+}
+
+/* ---- One future a task ---- */
+
+static void each_with_future(size_t first, size_t count)
+{
+    for (uint64_t i = first; i < first + count; i++)
+        must(cfut_submit(pool, twice, &i, sizeof i, &futures[i]));
+    for (uint64_t i = first; i < first + count; i++)
+        if (collect(futures[i]) != 2 * i)
+            bench_die("wrong result");
+}
+
+/* At most WINDOW tasks are outstanding: the oldest is collected before the next is submitted. */
+static void each_in_window(size_t first, size_t count)
+{
+    cfut_future *ring[WINDOW];
+    for (uint64_t i = 0; i < count + WINDOW; i++) {
+        if (i >= WINDOW && i - WINDOW < count && collect(ring[i % WINDOW]) != 2 * (first + i - WINDOW))
+            bench_die("wrong result");
+        uint64_t n = first + i;
+        if (i < count)
+            must(cfut_submit(pool, twice, &n, sizeof n, &ring[i % WINDOW]));
+    }
+}
+
+static void case_future(const struct bench *b)
+{
+    each_with_future(0, b->tasks / 10);
+    bench_run_producers(b, each_with_future);
+}
+
+static void case_window(const struct bench *b)
+{
+    each_in_window(0, b->tasks / 10);
+    bench_run_producers(b, each_in_window);
+}
+
+/* Futures that only say that the task is done. */
+static void each_with_status(size_t first, size_t count)
+{
+    for (uint64_t i = first; i < first + count; i++)
+        must(cfut_submit(pool, empty, &i, sizeof i, &futures[i]));
+    for (uint64_t i = first; i < first + count; i++)
+        finish(futures[i]);
+}
+
+static void case_status(const struct bench *b)
+{
+    each_with_status(0, b->tasks / 10);
+    bench_run_producers(b, each_with_status);
+}
+
+/* ---- No future: a latch ---- */
+
+static void each_detached(size_t first, size_t count)
+{
+    for (uint64_t i = first; i < first + count; i++)
+        must(cfut_submit(pool, down, &i, sizeof i, NULL));
+    bench_latch_wait(&latch);
+}
+
+static void case_group(const struct bench *b)
+{
+    bench_latch_set(&latch, b->tasks / 10);
+    each_detached(0, b->tasks / 10);
+    bench_latch_set(&latch, b->tasks / b->producers * b->producers);
+    bench_run_producers(b, each_detached);
+}
+
+/* ---- Batches ---- */
+
+static void case_many(const struct bench *b)
+{
+    uint64_t *items = calloc(b->tasks, sizeof *items);
+    cfut_task *task;
+    if (!items)
+        bench_die("no memory");
+    for (size_t i = 0; i < b->tasks; i++)
+        items[i] = i;
+    must(cfut_task_new(twice, &task));
+    for (int round = 0; round < 2; round++) {
+        size_t count = round ? b->tasks : b->tasks / 10;
+        struct bench_span span = bench_begin();
+        must(cfut_submit_many(pool, task, items, sizeof *items, count, futures));
+        for (size_t i = 0; i < count; i++)
+            if (collect(futures[i]) != 2 * i)
+                bench_die("wrong result");
+        if (round)
+            bench_end(b, span, (double)count);
+    }
+    cfut_task_free(task);
+    free(items);
+}
+
+static void case_many_group(const struct bench *b)
+{
+    uint64_t *items = calloc(b->tasks, sizeof *items);
+    cfut_task *task;
+    if (!items)
+        bench_die("no memory");
+    must(cfut_task_new(down, &task));
+    for (int round = 0; round < 2; round++) {
+        size_t count = round ? b->tasks : b->tasks / 10;
+        bench_latch_set(&latch, count);
+        struct bench_span span = bench_begin();
+        must(cfut_submit_many(pool, task, items, sizeof *items, count, NULL));
+        bench_latch_wait(&latch);
+        if (round)
+            bench_end(b, span, (double)count);
+    }
+    cfut_task_free(task);
+    free(items);
+}
+
+/* ---- Inside the pool ---- */
+
+static int32_t submits(cfut_promise *promise, const void *data, size_t len)
+{
+    size_t count;
+    (void)promise;
+    memcpy(&count, data, len);
+    each_with_future(0, count);
+    return 0;
+}
+
+static void case_nested(const struct bench *b)
+{
+    for (int round = 0; round < 2; round++) {
+        size_t count = round ? b->tasks : b->tasks / 10;
+        cfut_future *future;
+        struct bench_span span = bench_begin();
+        must(cfut_submit(pool, submits, &count, sizeof count, &future));
+        finish(future);
+        if (round)
+            bench_end(b, span, (double)count);
+    }
+}
+
+static uint64_t fib(uint64_t n);
+
+static int32_t fib_task(cfut_promise *promise, const void *data, size_t len)
+{
+    uint64_t n;
+    memcpy(&n, data, len);
+    n = fib(n);
+    return cfut_promise_set_bytes(promise, &n, sizeof n);
+}
+
+static uint64_t fib(uint64_t n)
+{
+    cfut_future *one;
+    if (n < 2)
+        return n;
+    uint64_t less = n - 1;
+    must(cfut_submit(pool, fib_task, &less, sizeof less, &one));
+    uint64_t two = fib(n - 2);
+    return collect(one) + two;
+}
+
+/* `tasks` is the n of fib(n) here. */
+static void case_fib(const struct bench *b)
+{
+    for (int round = 0; round < 2; round++) {
+        uint64_t n = round ? b->tasks : b->tasks - 5;
+        cfut_future *future;
+        struct bench_span span = bench_begin();
+        must(cfut_submit(pool, fib_task, &n, sizeof n, &future));
+        if (collect(future) != bench_fib_value(n))
+            bench_die("wrong number");
+        if (round)
+            bench_end(b, span, bench_fib_spawns(n));
+    }
+}
+
+/* ---- One at a time ---- */
+
+static void case_pingpong(const struct bench *b)
+{
+    struct bench_span span = bench_begin();
+    for (uint64_t i = 0; i < b->tasks; i++) {
+        cfut_future *future;
+        must(cfut_submit(pool, twice, &i, sizeof i, &future));
+        if (collect(future) != 2 * i)
+            bench_die("wrong result");
+    }
+    bench_end(b, span, (double)b->tasks);
+}
+
+static int32_t sum_task(cfut_promise *promise, const void *data, size_t len)
+{
+    uint64_t first;
+    memcpy(&first, data, len);
+    uint64_t sum = bench_sum(first, BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS);
+    return cfut_promise_set_bytes(promise, &sum, sizeof sum);
+}
+
+static void case_sum(const struct bench *b)
+{
+    bench_check_sum(bench_sum(0, BENCH_SUM_ITEMS));
+    struct bench_span span = bench_begin();
+    for (size_t i = 0; i < b->tasks; i++) {
+        cfut_future *parts[BENCH_SUM_CHUNKS];
+        uint64_t sum = 0;
+        for (uint64_t c = 0; c < BENCH_SUM_CHUNKS; c++) {
+            uint64_t first = c * (BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS);
+            must(cfut_submit(pool, sum_task, &first, sizeof first, &parts[c]));
+        }
+        for (int c = 0; c < BENCH_SUM_CHUNKS; c++)
+            sum += collect(parts[c]);
+        bench_check_sum(sum);
+    }
+    bench_end(b, span, (double)b->tasks);
+}
+
+/* ---- Memory, idleness ---- */
+
+static int32_t wait_for_latch(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    bench_latch_wait(&latch);
+    return 0;
+}
+
+static void case_memory(const struct bench *b)
+{
+    cfut_future *held[64];
+    bench_latch_set(&latch, 1);
+    for (unsigned i = 0; i < b->workers; i++)
+        must(cfut_submit(pool, wait_for_latch, NULL, 0, &held[i]));
+    for (unsigned i = 0; i < b->workers; i++)
+        while (cfut_future_state(held[i]) == CFUT_STATE_PENDING)
+            usleep(1000);
+    struct bench_memory before = bench_memory_begin();
+    for (uint64_t i = 0; i < b->tasks; i++)
+        must(cfut_submit(pool, twice, &i, sizeof i, &futures[i]));
+    bench_memory_end(b, before);
+    bench_latch_down(&latch);
+    for (size_t i = 0; i < b->tasks; i++)
+        collect(futures[i]);
+    for (unsigned i = 0; i < b->workers; i++)
+        finish(held[i]);
+}
+
+/* `tasks` is the number of seconds here. */
+static void case_idle(const struct bench *b)
+{
+    enum { BURST = 100000 };
+    bench_latch_set(&latch, BURST);
+    each_detached(0, BURST);
+    bench_idle(b, (double)b->tasks);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct bench_case cases[] = {
+        {"future", case_future}, {"window", case_window},     {"status", case_status},
+        {"group", case_group},   {"many", case_many},         {"many-group", case_many_group},
+        {"nested", case_nested}, {"fib", case_fib},           {"pingpong", case_pingpong},
+        {"sum", case_sum},       {"memory", case_memory},     {"idle", case_idle},
+        {NULL, NULL},
+    };
+    return bench_main(argc, argv, cases, start, stop);
+}

@@ -1,0 +1,157 @@
+/* What one task costs, as work that can be counted: rounds of submit, run, wait, release.
+ *
+ *     task MODE ROUNDS TASKS
+ *
+ * The counting is done from outside (callgrind, a count of mallocs, a count of futex calls), by
+ * running this twice with different ROUNDS: what start and end cost is in both, and goes away in
+ * the difference.
+ *
+ * MODE  gated    the one worker is held while TASKS tasks are queued, then runs them all: no
+ *                thread sleeps or looks for work meanwhile, so the count repeats
+ *       flow     the worker runs beside the producer, as in a program
+ *       detached as gated, without futures: fire and forget
+ *       many     as gated, by cfut_submit_many()
+ *       nested   a task submits TASKS tasks and waits for each
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cfutures.h"
+
+static cfut_executor *pool;
+static cfut_future **futures;
+static size_t tasks;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+
+static void must(int good, const char *what)
+{
+    if (!good) {
+        char why[200];
+        cfut_last_error(why, sizeof why);
+        fprintf(stderr, "task: %s: %s\n", what, why);
+        exit(2);
+    }
+}
+
+static int32_t empty(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    return 0;
+}
+
+/* Holds the worker until the main thread has queued its tasks. */
+static int32_t hold(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    pthread_mutex_lock(&gate);
+    pthread_mutex_unlock(&gate);
+    return 0;
+}
+
+static void submit_all(void)
+{
+    for (uint64_t i = 0; i < tasks; i++)
+        must(cfut_submit(pool, empty, &i, sizeof i, &futures[i]) == CFUT_OK, "submit");
+}
+
+static void submit_many(void)
+{
+    static cfut_task *task;
+    static uint64_t *items;
+    if (!task) {
+        must(cfut_task_new(empty, &task) == CFUT_OK, "task");
+        must((items = calloc(tasks, sizeof *items)) != NULL, "memory");
+    }
+    must(cfut_submit_many(pool, task, items, sizeof *items, tasks, futures) == CFUT_OK, "many");
+}
+
+static void wait_and_release(cfut_future *future)
+{
+    must(cfut_future_wait(future, CFUT_FOREVER) == CFUT_OK, "wait");
+    cfut_future_release(future);
+}
+
+/* Waits for the last one first, so that the collecting thread sleeps once a round at most. */
+static void collect_all(void)
+{
+    must(cfut_future_wait(futures[tasks - 1], CFUT_FOREVER) == CFUT_OK, "wait");
+    for (size_t i = 0; i < tasks; i++)
+        wait_and_release(futures[i]);
+}
+
+static int32_t parent(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    submit_all();
+    collect_all();
+    return 0;
+}
+
+static void gated_round(void (*submit)(void), int collect)
+{
+    cfut_future *held, *last;
+    pthread_mutex_lock(&gate);
+    must(cfut_submit(pool, hold, NULL, 0, &held) == CFUT_OK, "submit");
+    while (cfut_future_state(held) == CFUT_STATE_PENDING)
+        sched_yield();
+    submit();
+    must(cfut_submit(pool, empty, NULL, 0, &last) == CFUT_OK, "submit");
+    pthread_mutex_unlock(&gate);
+    wait_and_release(last);
+    if (collect)
+        collect_all();
+    wait_and_release(held);
+}
+
+static void submit_detached(void)
+{
+    for (uint64_t i = 0; i < tasks; i++)
+        must(cfut_submit(pool, empty, &i, sizeof i, NULL) == CFUT_OK, "submit");
+}
+
+static void one_round(const char *mode)
+{
+    if (!strcmp(mode, "gated")) {
+        gated_round(submit_all, 1);
+    } else if (!strcmp(mode, "detached")) {
+        gated_round(submit_detached, 0);
+    } else if (!strcmp(mode, "many")) {
+        gated_round(submit_many, 1);
+    } else if (!strcmp(mode, "flow")) {
+        submit_all();
+        collect_all();
+    } else if (!strcmp(mode, "nested")) {
+        cfut_future *future;
+        must(cfut_submit(pool, parent, NULL, 0, &future) == CFUT_OK, "submit");
+        wait_and_release(future);
+    } else {
+        fprintf(stderr, "task: no mode %s\n", mode);
+        exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) {
+        fprintf(stderr, "usage: task gated|flow|detached|many|nested ROUNDS TASKS\n");
+        return 2;
+    }
+    long rounds = atol(argv[2]);
+    tasks = (size_t)atol(argv[3]);
+    futures = calloc(tasks, sizeof *futures);
+    must(futures != NULL, "memory");
+    cfut_options *options = cfut_options_new();
+    must(options != NULL, "options");
+    must(cfut_options_set(options, CFUT_OPT_WORKERS, 1) == CFUT_OK, "workers");
+    must(cfut_thread_pool_new(options, &pool) == CFUT_OK, "pool");
+    cfut_options_free(options);
+    for (long i = 0; i < rounds; i++)
+        one_round(argv[1]);
+    must(cfut_executor_shutdown(pool, 0, CFUT_FOREVER) == CFUT_OK, "shutdown");
+    cfut_executor_release(pool);
+    free(futures);
+    return 0;
+}
