@@ -285,16 +285,18 @@ static inline void bench_memory_end(const struct bench *b, struct bench_memory m
     printf("%s rss %.1f malloc %.1f\n", b->name, rss / (double)b->tasks, heap / (double)b->tasks);
 }
 
-/* How often threads of this process gave up a core to sleep: each is a wake-up later. */
+/* How often the other threads of this process went to sleep: each is a wake-up before or later. */
 static inline long bench_switches(void)
 {
-    long sum = 0, n;
+    long sum = 0, n, main_thread = (long)getpid();
     char path[300], line[200];
     struct dirent *entry;
     DIR *dir = opendir("/proc/self/task");
     if (!dir)
         bench_die("/proc/self/task");
     while ((entry = readdir(dir)) != NULL) {
+        if (entry->d_name[0] == '.' || atol(entry->d_name) == main_thread)
+            continue;
         snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
         FILE *f = fopen(path, "r");
         if (!f)
@@ -308,19 +310,18 @@ static inline long bench_switches(void)
     return sum;
 }
 
-/* An idle pool: CPU time in microseconds and wake-ups while nothing is to be done. The sleep is
- * what is measured; its own wake-up is taken off. */
+/* An idle pool: CPU time in microseconds, and wake-ups, while nothing is to be done. */
 static inline void bench_idle(const struct bench *b, double seconds)
 {
     struct timespec settle = {0, 200000000}, rest;
     rest.tv_sec = (time_t)seconds;
     rest.tv_nsec = (long)((seconds - (double)rest.tv_sec) * 1e9);
     nanosleep(&settle, NULL);
-    double cpu = bench_cpu_ns();
     long switches = bench_switches();
+    double cpu = bench_cpu_ns();
     nanosleep(&rest, NULL);
-    switches = bench_switches() - switches - 1;
     cpu = bench_cpu_ns() - cpu;
+    switches = bench_switches() - switches;
     printf("%s cpu_us %.0f wakeups %ld\n", b->name, cpu / 1e3, switches);
 }
 

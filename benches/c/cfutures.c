@@ -102,13 +102,13 @@ static void each_in_window(size_t first, size_t count)
 
 static void case_future(const struct bench *b)
 {
-    each_with_future(0, b->tasks / 10);
+    each_with_future(0, b->tasks);
     bench_run_producers(b, each_with_future);
 }
 
 static void case_window(const struct bench *b)
 {
-    each_in_window(0, b->tasks / 10);
+    each_in_window(0, b->tasks);
     bench_run_producers(b, each_in_window);
 }
 
@@ -123,7 +123,7 @@ static void each_with_status(size_t first, size_t count)
 
 static void case_status(const struct bench *b)
 {
-    each_with_status(0, b->tasks / 10);
+    each_with_status(0, b->tasks);
     bench_run_producers(b, each_with_status);
 }
 
@@ -138,8 +138,8 @@ static void each_detached(size_t first, size_t count)
 
 static void case_group(const struct bench *b)
 {
-    bench_latch_set(&latch, b->tasks / 10);
-    each_detached(0, b->tasks / 10);
+    bench_latch_set(&latch, b->tasks);
+    each_detached(0, b->tasks);
     bench_latch_set(&latch, b->tasks / b->producers * b->producers);
     bench_run_producers(b, each_detached);
 }
@@ -156,7 +156,7 @@ static void case_many(const struct bench *b)
         items[i] = i;
     must(cfut_task_new(twice, &task));
     for (int round = 0; round < 2; round++) {
-        size_t count = round ? b->tasks : b->tasks / 10;
+        size_t count = b->tasks;
         struct bench_span span = bench_begin();
         must(cfut_submit_many(pool, task, items, sizeof *items, count, futures));
         for (size_t i = 0; i < count; i++)
@@ -177,7 +177,7 @@ static void case_many_group(const struct bench *b)
         bench_die("no memory");
     must(cfut_task_new(down, &task));
     for (int round = 0; round < 2; round++) {
-        size_t count = round ? b->tasks : b->tasks / 10;
+        size_t count = b->tasks;
         bench_latch_set(&latch, count);
         struct bench_span span = bench_begin();
         must(cfut_submit_many(pool, task, items, sizeof *items, count, NULL));
@@ -203,7 +203,7 @@ static int32_t submits(cfut_promise *promise, const void *data, size_t len)
 static void case_nested(const struct bench *b)
 {
     for (int round = 0; round < 2; round++) {
-        size_t count = round ? b->tasks : b->tasks / 10;
+        size_t count = b->tasks;
         cfut_future *future;
         struct bench_span span = bench_begin();
         must(cfut_submit(pool, submits, &count, sizeof count, &future));

@@ -9,6 +9,7 @@
  * MODE  gated    the one worker is held while TASKS tasks are queued, then runs them all: no
  *                thread sleeps or looks for work meanwhile, so the count repeats
  *       flow     the worker runs beside the producer, as in a program
+ *       result   as gated, with a number as argument and another as result, which is read
  *       detached as gated, without futures: fire and forget
  *       many     as gated, by cfut_submit_many()
  *       nested   a task submits TASKS tasks and waits for each
@@ -42,6 +43,14 @@ static int32_t empty(cfut_promise *promise, const void *data, size_t len)
     return 0;
 }
 
+static int32_t twice(cfut_promise *promise, const void *data, size_t len)
+{
+    uint64_t n;
+    memcpy(&n, data, len);
+    n *= 2;
+    return cfut_promise_set_bytes(promise, &n, sizeof n);
+}
+
 /* Holds the worker until the main thread has queued its tasks. */
 static int32_t hold(cfut_promise *promise, const void *data, size_t len)
 {
@@ -51,10 +60,20 @@ static int32_t hold(cfut_promise *promise, const void *data, size_t len)
     return 0;
 }
 
-static void submit_all(void)
+static void submit_each(cfut_task_fn fn)
 {
     for (uint64_t i = 0; i < tasks; i++)
-        must(cfut_submit(pool, empty, &i, sizeof i, &futures[i]) == CFUT_OK, "submit");
+        must(cfut_submit(pool, fn, &i, sizeof i, &futures[i]) == CFUT_OK, "submit");
+}
+
+static void submit_all(void)
+{
+    submit_each(empty);
+}
+
+static void submit_numbers(void)
+{
+    submit_each(twice);
 }
 
 static void submit_many(void)
@@ -82,6 +101,20 @@ static void collect_all(void)
         wait_and_release(futures[i]);
 }
 
+static void collect_numbers(void)
+{
+    must(cfut_future_wait(futures[tasks - 1], CFUT_FOREVER) == CFUT_OK, "wait");
+    for (uint64_t i = 0; i < tasks; i++) {
+        uint64_t n;
+        must(cfut_future_wait(futures[i], CFUT_FOREVER) == CFUT_OK, "wait");
+        memcpy(&n, cfut_future_bytes(futures[i], NULL), sizeof n);
+        must(n == 2 * i, "result");
+        cfut_future_release(futures[i]);
+    }
+}
+
+static void collect_none(void) {}
+
 static int32_t parent(cfut_promise *promise, const void *data, size_t len)
 {
     (void)promise, (void)data, (void)len;
@@ -90,7 +123,7 @@ static int32_t parent(cfut_promise *promise, const void *data, size_t len)
     return 0;
 }
 
-static void gated_round(void (*submit)(void), int collect)
+static void gated_round(void (*submit)(void), void (*collect)(void))
 {
     cfut_future *held, *last;
     pthread_mutex_lock(&gate);
@@ -101,8 +134,7 @@ static void gated_round(void (*submit)(void), int collect)
     must(cfut_submit(pool, empty, NULL, 0, &last) == CFUT_OK, "submit");
     pthread_mutex_unlock(&gate);
     wait_and_release(last);
-    if (collect)
-        collect_all();
+    collect();
     wait_and_release(held);
 }
 
@@ -115,11 +147,13 @@ static void submit_detached(void)
 static void one_round(const char *mode)
 {
     if (!strcmp(mode, "gated")) {
-        gated_round(submit_all, 1);
+        gated_round(submit_all, collect_all);
+    } else if (!strcmp(mode, "result")) {
+        gated_round(submit_numbers, collect_numbers);
     } else if (!strcmp(mode, "detached")) {
-        gated_round(submit_detached, 0);
+        gated_round(submit_detached, collect_none);
     } else if (!strcmp(mode, "many")) {
-        gated_round(submit_many, 1);
+        gated_round(submit_many, collect_all);
     } else if (!strcmp(mode, "flow")) {
         submit_all();
         collect_all();
@@ -136,7 +170,7 @@ static void one_round(const char *mode)
 int main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: task gated|flow|detached|many|nested ROUNDS TASKS\n");
+        fprintf(stderr, "usage: task gated|result|flow|detached|many|nested ROUNDS TASKS\n");
         return 2;
     }
     long rounds = atol(argv[2]);

@@ -93,21 +93,21 @@ static void each_detached(size_t first, size_t count)
 
 static void case_future(const struct bench *b)
 {
-    each_with_cell(0, b->tasks / 10);
+    each_with_cell(0, b->tasks);
     bench_run_producers(b, each_with_cell);
 }
 
 static void case_window(const struct bench *b)
 {
-    each_in_window(0, b->tasks / 10);
+    each_in_window(0, b->tasks);
     bench_run_producers(b, each_in_window);
 }
 
 static void case_group(const struct bench *b)
 {
     jobs[0].run = down;
-    bench_latch_set(&latch, b->tasks / 10);
-    each_detached(0, b->tasks / 10);
+    bench_latch_set(&latch, b->tasks);
+    each_detached(0, b->tasks);
     bench_latch_set(&latch, b->tasks / b->producers * b->producers);
     bench_run_producers(b, each_detached);
 }
@@ -122,7 +122,7 @@ static void submits(struct job *job)
 static void case_nested(const struct bench *b)
 {
     for (int round = 0; round < 2; round++) {
-        size_t count = round ? b->tasks : b->tasks / 10;
+        size_t count = b->tasks;
         struct bench_span span = bench_begin();
         bench_latch_set(&latch, 1);
         push(&jobs[0], submits, count);

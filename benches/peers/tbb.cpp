@@ -84,20 +84,20 @@ void each_detached(std::size_t first, std::size_t count)
 
 void case_future(const bench *b)
 {
-    each_with_cell(0, b->tasks / 10);
+    each_with_cell(0, b->tasks);
     bench_run_producers(b, each_with_cell);
 }
 
 void case_window(const bench *b)
 {
-    each_in_window(0, b->tasks / 10);
+    each_in_window(0, b->tasks);
     bench_run_producers(b, each_in_window);
 }
 
 void case_group(const bench *b)
 {
-    bench_latch_set(&latch, b->tasks / 10);
-    each_detached(0, b->tasks / 10);
+    bench_latch_set(&latch, b->tasks);
+    each_detached(0, b->tasks);
     bench_latch_set(&latch, b->tasks / b->producers * b->producers);
     bench_run_producers(b, each_detached);
 }
@@ -119,7 +119,7 @@ void run_group(std::size_t first, std::size_t count)
 
 void case_task_group(const bench *b)
 {
-    run_group(0, b->tasks / 10);
+    run_group(0, b->tasks);
     bench_run_producers(b, run_group);
 }
 
@@ -128,7 +128,7 @@ void case_task_group(const bench *b)
 void case_nested(const bench *b)
 {
     for (int round = 0; round < 2; round++) {
-        std::size_t count = round ? b->tasks : b->tasks / 10;
+        std::size_t count = b->tasks;
         bench_latch_set(&latch, 1);
         bench_span span = bench_begin();
         arena->enqueue([count] {

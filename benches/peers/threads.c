@@ -135,20 +135,20 @@ static void each_detached(size_t first, size_t count)
 
 static void case_future(const struct bench *b)
 {
-    each_with_cell(0, b->tasks / 10);
+    each_with_cell(0, b->tasks);
     bench_run_producers(b, each_with_cell);
 }
 
 static void case_window(const struct bench *b)
 {
-    each_in_window(0, b->tasks / 10);
+    each_in_window(0, b->tasks);
     bench_run_producers(b, each_in_window);
 }
 
 static void case_group(const struct bench *b)
 {
-    bench_latch_set(&latch, b->tasks / 10);
-    each_detached(0, b->tasks / 10);
+    bench_latch_set(&latch, b->tasks);
+    each_detached(0, b->tasks);
     bench_latch_set(&latch, b->tasks / b->producers * b->producers);
     bench_run_producers(b, each_detached);
 }

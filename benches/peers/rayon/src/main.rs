@@ -52,19 +52,19 @@ impl Program {
     }
 
     fn future(&self) {
-        self.each_with_cell(0, self.bench.tasks / 10);
+        self.each_with_cell(0, self.bench.tasks);
         measure::run_producers(&self.bench, |first, count| self.each_with_cell(first, count));
     }
 
     fn window(&self) {
-        self.each_in_window(0, self.bench.tasks / 10);
+        self.each_in_window(0, self.bench.tasks);
         measure::run_producers(&self.bench, |first, count| self.each_in_window(first, count));
     }
 
     fn group(&self) {
         let b = &self.bench;
-        LATCH.set(b.tasks / 10);
-        self.each_detached(0, b.tasks / 10);
+        LATCH.set(b.tasks);
+        self.each_detached(0, b.tasks);
         LATCH.set(b.tasks / b.producers * b.producers);
         measure::run_producers(b, |first, count| self.each_detached(first, count));
     }
@@ -79,13 +79,13 @@ impl Program {
                 }
             });
         };
-        run(0, self.bench.tasks / 10);
+        run(0, self.bench.tasks);
         measure::run_producers(&self.bench, run);
     }
 
     /// A scope whose body runs in a worker.
     fn nested(&self) {
-        for (round, count) in [self.bench.tasks / 10, self.bench.tasks].into_iter().enumerate() {
+        for (round, count) in [self.bench.tasks; 2].into_iter().enumerate() {
             let span = measure::begin();
             self.pool.scope(|scope| {
                 for i in 0..count {
