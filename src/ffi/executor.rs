@@ -97,7 +97,7 @@ pub unsafe extern "C-unwind" fn cfut_loop_run(
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
         unsafe {
-            if let Ok(ran) = handle::output(ran, "ran") {
+            if let Some(ran) = handle::optional_output(ran) {
                 ran.write(0);
             }
             handle::borrow_executor(r#loop)?;

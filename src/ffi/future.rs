@@ -184,7 +184,7 @@ pub unsafe extern "C-unwind" fn cfut_future_bytes(
         });
         let (data, length) = found.unwrap_or((ptr::null(), 0));
         // SAFETY: the contract of `ffi`.
-        if let Ok(len) = unsafe { handle::output(len, "len") } {
+        if let Some(len) = unsafe { handle::optional_output(len) } {
             len.write(length);
         }
         Ok(data)
@@ -317,10 +317,10 @@ pub unsafe extern "C-unwind" fn cfut_future_progress(
         let progress = promise::progress(unsafe { handle::borrow_future(future) }?);
         // SAFETY: the contract of `ffi`.
         unsafe {
-            if let Ok(done) = handle::output(done, "done") {
+            if let Some(done) = handle::optional_output(done) {
                 done.write(progress.0);
             }
-            if let Ok(total) = handle::output(total, "total") {
+            if let Some(total) = handle::optional_output(total) {
                 total.write(progress.1);
             }
         }

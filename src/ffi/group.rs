@@ -113,7 +113,7 @@ unsafe fn mark_done(list: &[*const TaskCell], done: *mut u8, done_count: *mut us
         }
     }
     // SAFETY: by the contract.
-    if let Ok(done_count) = unsafe { handle::output(done_count, "done_count") } {
+    if let Some(done_count) = unsafe { handle::optional_output(done_count) } {
         done_count.write(settled);
     }
 }

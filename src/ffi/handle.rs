@@ -323,6 +323,15 @@ pub(super) unsafe fn output<T>(out: *mut T, what: &str) -> Result<Output<T>> {
     not_null(out, what).map(Output)
 }
 
+/// The same where NULL is no mistake: it leaves this thread's last error alone.
+///
+/// # Safety
+/// As `output`.
+#[inline(always)]
+pub(super) unsafe fn optional_output<T>(out: *mut T) -> Option<Output<T>> {
+    NonNull::new(out).map(Output)
+}
+
 /// A place of the caller's that can be written once.
 pub(super) struct Output<T>(NonNull<T>);
 

@@ -126,10 +126,10 @@ pub unsafe extern "C-unwind" fn cfut_queue_next(
         if let Some((cell, number)) = found {
             // SAFETY: the contract of `ffi`.
             unsafe {
-                if let Ok(tag) = handle::output(tag, "tag") {
+                if let Some(tag) = handle::optional_output(tag) {
                     tag.write(number);
                 }
-                if let Ok(future) = handle::output(future, "future") {
+                if let Some(future) = handle::optional_output(future) {
                     future.write(handle::give_future(cell));
                 }
             }
