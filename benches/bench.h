@@ -85,6 +85,17 @@ static inline void bench_end(const struct bench *b, struct bench_span s, double 
            others > 0 ? others : 0);
 }
 
+/* Memory whose pages are there already. By hand: a compiler makes calloc() of malloc and memset. */
+static inline void *bench_memory_of(size_t size)
+{
+    char *memory = (char *)malloc(size);
+    if (!memory)
+        bench_die("no memory");
+    for (size_t i = 0; i < size; i += 4096)
+        *(volatile char *)(memory + i) = 0;
+    return memory;
+}
+
 /* ---- futex ---- */
 
 static inline void bench_futex_wait(uint32_t *word, uint32_t seen)
@@ -203,17 +214,28 @@ static inline void bench_run_producers(const struct bench *b, void (*produce)(si
         pthread_join(all.threads[i], NULL);
 }
 
-/* ---- Work for the parallel sum: no memory traffic, nothing a compiler could foresee. ---- */
+/* ---- Work for the parallel sum: each step needs the one before, so that every compiler makes the
+ * same of it, and there is no memory traffic. About 100 us a chunk. */
 
-enum { BENCH_SUM_ITEMS = 1 << 22, BENCH_SUM_CHUNKS = 64 };
+enum { BENCH_SUM_STEPS = 1 << 16, BENCH_SUM_CHUNKS = 64 };
 
-static inline uint64_t bench_sum(uint64_t first, uint64_t count)
+static inline uint64_t bench_sum(uint64_t chunk)
+{
+    uint64_t x = chunk + 1, sum = 0;
+    for (int i = 0; i < BENCH_SUM_STEPS; i++) {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        sum += x;
+    }
+    return sum;
+}
+
+static inline uint64_t bench_whole_sum(void)
 {
     uint64_t sum = 0;
-    for (uint64_t i = first; i < first + count; i++) {
-        uint64_t x = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-        sum += (x ^ (x >> 29)) * UINT64_C(0xbf58476d1ce4e5b9);
-    }
+    for (uint64_t c = 0; c < BENCH_SUM_CHUNKS; c++)
+        sum += bench_sum(c);
     return sum;
 }
 
@@ -221,7 +243,7 @@ static inline void bench_check_sum(uint64_t sum)
 {
     static uint64_t expected;
     if (!expected)
-        expected = bench_sum(0, BENCH_SUM_ITEMS);
+        expected = bench_whole_sum();
     if (sum != expected)
         bench_die("wrong sum");
 }

@@ -25,10 +25,7 @@ static void start(const struct bench *b)
     must(cfut_thread_pool_new(options, &pool));
     cfut_options_free(options);
     must(cfut_executor_warm(pool, CFUT_FOREVER));
-    futures = calloc(b->tasks + 1, sizeof *futures);
-    if (!futures)
-        bench_die("no memory");
-    memset(futures, 1, (b->tasks + 1) * sizeof *futures);
+    futures = bench_memory_of((b->tasks + 1) * sizeof *futures);
 }
 
 static void stop(void)
@@ -148,10 +145,8 @@ static void case_group(const struct bench *b)
 
 static void case_many(const struct bench *b)
 {
-    uint64_t *items = calloc(b->tasks, sizeof *items);
+    uint64_t *items = bench_memory_of(b->tasks * sizeof *items);
     cfut_task *task;
-    if (!items)
-        bench_die("no memory");
     for (size_t i = 0; i < b->tasks; i++)
         items[i] = i;
     must(cfut_task_new(twice, &task));
@@ -171,10 +166,8 @@ static void case_many(const struct bench *b)
 
 static void case_many_group(const struct bench *b)
 {
-    uint64_t *items = calloc(b->tasks, sizeof *items);
+    uint64_t *items = bench_memory_of(b->tasks * sizeof *items);
     cfut_task *task;
-    if (!items)
-        bench_die("no memory");
     must(cfut_task_new(down, &task));
     for (int round = 0; round < 2; round++) {
         size_t count = b->tasks;
@@ -263,25 +256,34 @@ static void case_pingpong(const struct bench *b)
     bench_end(b, span, (double)b->tasks);
 }
 
+static void case_pingpong_status(const struct bench *b)
+{
+    struct bench_span span = bench_begin();
+    for (uint64_t i = 0; i < b->tasks; i++) {
+        cfut_future *future;
+        must(cfut_submit(pool, empty, &i, sizeof i, &future));
+        finish(future);
+    }
+    bench_end(b, span, (double)b->tasks);
+}
+
 static int32_t sum_task(cfut_promise *promise, const void *data, size_t len)
 {
-    uint64_t first;
-    memcpy(&first, data, len);
-    uint64_t sum = bench_sum(first, BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS);
+    uint64_t chunk;
+    memcpy(&chunk, data, len);
+    uint64_t sum = bench_sum(chunk);
     return cfut_promise_set_bytes(promise, &sum, sizeof sum);
 }
 
 static void case_sum(const struct bench *b)
 {
-    bench_check_sum(bench_sum(0, BENCH_SUM_ITEMS));
+    bench_check_sum(bench_whole_sum());
     struct bench_span span = bench_begin();
     for (size_t i = 0; i < b->tasks; i++) {
         cfut_future *parts[BENCH_SUM_CHUNKS];
         uint64_t sum = 0;
-        for (uint64_t c = 0; c < BENCH_SUM_CHUNKS; c++) {
-            uint64_t first = c * (BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS);
-            must(cfut_submit(pool, sum_task, &first, sizeof first, &parts[c]));
-        }
+        for (uint64_t c = 0; c < BENCH_SUM_CHUNKS; c++)
+            must(cfut_submit(pool, sum_task, &c, sizeof c, &parts[c]));
         for (int c = 0; c < BENCH_SUM_CHUNKS; c++)
             sum += collect(parts[c]);
         bench_check_sum(sum);
@@ -330,10 +332,19 @@ static void case_idle(const struct bench *b)
 int main(int argc, char **argv)
 {
     static const struct bench_case cases[] = {
-        {"future", case_future}, {"window", case_window},     {"status", case_status},
-        {"group", case_group},   {"many", case_many},         {"many-group", case_many_group},
-        {"nested", case_nested}, {"fib", case_fib},           {"pingpong", case_pingpong},
-        {"sum", case_sum},       {"memory", case_memory},     {"idle", case_idle},
+        {"future", case_future},
+        {"window", case_window},
+        {"status", case_status},
+        {"group", case_group},
+        {"many", case_many},
+        {"many-group", case_many_group},
+        {"nested", case_nested},
+        {"fib", case_fib},
+        {"pingpong", case_pingpong},
+        {"pingpong-status", case_pingpong_status},
+        {"sum", case_sum},
+        {"memory", case_memory},
+        {"idle", case_idle},
         {NULL, NULL},
     };
     return bench_main(argc, argv, cases, start, stop);

@@ -25,12 +25,10 @@ static void run_job(gpointer data, gpointer arg)
 
 static void start(const struct bench *b)
 {
-    size_t bytes = (b->tasks + 1) * sizeof *jobs;
     pool = g_thread_pool_new(run_job, NULL, (gint)b->workers, TRUE, NULL);
-    jobs = malloc(bytes);
-    if (!pool || !jobs)
+    if (!pool)
         bench_die("no pool");
-    memset(jobs, 0, bytes);
+    jobs = bench_memory_of((b->tasks + 1) * sizeof *jobs);
 }
 
 static void stop(void)
@@ -144,14 +142,13 @@ static void case_pingpong(const struct bench *b)
 
 static void sum_part(struct job *job)
 {
-    uint64_t chunk = BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS;
-    bench_cell_fill(&job->cell, bench_sum(job->number * chunk, chunk));
+    bench_cell_fill(&job->cell, bench_sum(job->number));
 }
 
 static void case_sum(const struct bench *b)
 {
     struct job parts[BENCH_SUM_CHUNKS];
-    bench_check_sum(bench_sum(0, BENCH_SUM_ITEMS));
+    bench_check_sum(bench_whole_sum());
     struct bench_span span = bench_begin();
     for (size_t i = 0; i < b->tasks; i++) {
         uint64_t sum = 0;

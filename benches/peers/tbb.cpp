@@ -4,7 +4,6 @@
 #include "bench.h"
 
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
@@ -29,10 +28,7 @@ void start(const bench *b)
         tbb::global_control::max_allowed_parallelism, b->workers + 1);
     arena = std::make_unique<tbb::task_arena>(workers, 0);
     own = std::make_unique<tbb::task_arena>(workers, 1);
-    cells = static_cast<bench_cell *>(std::malloc((b->tasks + 1) * sizeof *cells));
-    if (!cells)
-        bench_die("no memory");
-    std::memset(cells, 0, (b->tasks + 1) * sizeof *cells);
+    cells = static_cast<bench_cell *>(bench_memory_of((b->tasks + 1) * sizeof *cells));
 }
 
 void stop()
@@ -199,15 +195,14 @@ void case_pingpong_group(const bench *b)
 // The submitter is one of the workers; see README.md.
 void case_sum(const bench *b)
 {
-    constexpr std::uint64_t chunk = BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS;
-    bench_check_sum(bench_sum(0, BENCH_SUM_ITEMS));
+    bench_check_sum(bench_whole_sum());
     bench_span span = bench_begin();
     own->execute([b] {
         for (std::size_t i = 0; i < b->tasks; i++) {
             std::uint64_t parts[BENCH_SUM_CHUNKS], sum = 0;
             tbb::task_group group;
             for (std::uint64_t c = 0; c < BENCH_SUM_CHUNKS; c++)
-                group.run([c, &parts] { parts[c] = bench_sum(c * chunk, chunk); });
+                group.run([c, &parts] { parts[c] = bench_sum(c); });
             group.wait();
             for (std::uint64_t part : parts)
                 sum += part;

@@ -70,10 +70,9 @@ static void submit(void (*run)(uint64_t, struct bench_cell *), uint64_t number,
 static void start(const struct bench *b)
 {
     workers = b->workers;
-    cells = malloc((b->tasks + 1) * sizeof *cells);
-    if (!cells || workers > 64)
-        bench_die("no memory");
-    memset(cells, 0, (b->tasks + 1) * sizeof *cells);
+    cells = bench_memory_of((b->tasks + 1) * sizeof *cells);
+    if (workers > 64)
+        bench_die("at most 64 workers");
     for (unsigned i = 0; i < workers; i++)
         if (pthread_create(&threads[i], NULL, work, NULL) != 0)
             bench_die("no thread");
@@ -165,14 +164,13 @@ static void case_pingpong(const struct bench *b)
 
 static void sum_part(uint64_t number, struct bench_cell *cell)
 {
-    uint64_t chunk = BENCH_SUM_ITEMS / BENCH_SUM_CHUNKS;
-    bench_cell_fill(cell, bench_sum(number * chunk, chunk));
+    bench_cell_fill(cell, bench_sum(number));
 }
 
 static void case_sum(const struct bench *b)
 {
     struct bench_cell parts[BENCH_SUM_CHUNKS];
-    bench_check_sum(bench_sum(0, BENCH_SUM_ITEMS));
+    bench_check_sum(bench_whole_sum());
     struct bench_span span = bench_begin();
     for (size_t i = 0; i < b->tasks; i++) {
         uint64_t sum = 0;

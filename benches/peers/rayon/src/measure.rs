@@ -6,7 +6,7 @@ use std::sync::Barrier;
 use std::thread;
 use std::time::{Duration, Instant};
 
-pub const SUM_ITEMS: u64 = 1 << 22;
+pub const SUM_STEPS: u64 = 1 << 16;
 pub const SUM_CHUNKS: u64 = 64;
 
 pub struct Bench {
@@ -187,11 +187,14 @@ pub fn run_producers(b: &Bench, produce: impl Fn(usize, usize) + Sync) {
     });
 }
 
-pub fn sum(first: u64, count: u64) -> u64 {
-    let mut sum = 0u64;
-    for i in first..first + count {
-        let x = (i + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        sum = sum.wrapping_add((x ^ (x >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9));
+/// The same steps as bench.h's: each needs the one before.
+pub fn sum(chunk: u64) -> u64 {
+    let (mut x, mut sum) = (chunk + 1, 0u64);
+    for _ in 0..SUM_STEPS {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        sum = sum.wrapping_add(x);
     }
     sum
 }
