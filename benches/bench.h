@@ -1,9 +1,10 @@
 /* What the C and C++ programs of the comparison share: clocks, a latch, a cell, the cases.
  *
- * Every program runs one case and prints one line, `CASE wall NS cpu NS others CORES` a task (or
- * what the case says): so every peer is timed by the same code. `cpu` is user and system time of
- * all threads of the process: it moves less than wall time where other programs want the same
- * cores. `others` is how many cores those used meanwhile.
+ * Every program runs one case and prints one line, `CASE wall NS cpu NS sleeps N others CORES` a
+ * task (or what the case says): so every peer is timed by the same code. `cpu` is user and system
+ * time of all threads of the process: it moves less than wall time where other programs want the
+ * same cores. `sleeps` is how often a thread gave its core up, for a thousand tasks. `others` is
+ * how many cores other programs used meanwhile.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -31,7 +32,7 @@ struct bench {
 };
 
 struct bench_span {
-    double wall, cpu, busy;
+    double wall, cpu, busy, sleeps;
 };
 
 static inline void bench_die(const char *what)
@@ -55,6 +56,14 @@ static inline double bench_wall_ns(void)
     return 1e9 * (double)t.tv_sec + (double)t.tv_nsec;
 }
 
+/* How often threads of this process gave up a core to wait for something. */
+static inline double bench_sleeps(void)
+{
+    struct rusage r;
+    getrusage(RUSAGE_SELF, &r);
+    return (double)r.ru_nvcsw;
+}
+
 /* What all programs of the machine have used, and what its host took from it. */
 static inline double bench_busy_ns(void)
 {
@@ -72,6 +81,7 @@ static inline struct bench_span bench_begin(void)
 {
     struct bench_span s;
     s.busy = bench_busy_ns();
+    s.sleeps = bench_sleeps();
     s.cpu = bench_cpu_ns();
     s.wall = bench_wall_ns();
     return s;
@@ -80,9 +90,10 @@ static inline struct bench_span bench_begin(void)
 static inline void bench_end(const struct bench *b, struct bench_span s, double count)
 {
     double wall = bench_wall_ns() - s.wall, cpu = bench_cpu_ns() - s.cpu;
+    double sleeps = bench_sleeps() - s.sleeps;
     double others = (bench_busy_ns() - s.busy - cpu) / wall;
-    printf("%s wall %.1f cpu %.1f others %.2f\n", b->name, wall / count, cpu / count,
-           others > 0 ? others : 0);
+    printf("%s wall %.1f cpu %.1f sleeps %.3f others %.2f\n", b->name, wall / count, cpu / count,
+           1000 * sleeps / count, others > 0 ? others : 0);
 }
 
 /* Memory whose pages are there already. By hand: a compiler makes calloc() of malloc and memset. */

@@ -59,6 +59,8 @@ function quieter(label, list,    i, n, by) {
 }
 
 function figure(x) {
+    if (x > 0 && x < 1)
+        return sprintf("%.2f", x)
     return x >= 100 || x <= -100 || x == 0 ? sprintf("%.0f", x) : sprintf("%.1f", x)
 }
 
@@ -77,8 +79,8 @@ END {
 
 function timed(    l, label, n, list, wall, wmin, cpu, cmin, b) {
     print "| | wall ns, median | least | x cfutures, median | least |" \
-        " CPU ns, median | least | x cfutures, median | least | others |"
-    print "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
+        " CPU ns, median | least | x cfutures, median | least | sleeps | others |"
+    print "|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|"
     for (l = 1; l <= width; l++) {
         label = labels[l]
         if (!count[label])
@@ -91,14 +93,21 @@ function timed(    l, label, n, list, wall, wmin, cpu, cmin, b) {
         if (l == 1) {
             b["wall"] = wall; b["wmin"] = wmin; b["cpu"] = cpu; b["cmin"] = cmin
         }
-        printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %.2f |\n", label,
+        printf "| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %.2f |\n", label,
             figure(wall), figure(wmin), ratio(wall, b["wall"]), ratio(wmin, b["wmin"]),
             figure(cpu), figure(cmin), ratio(cpu, b["cpu"]), ratio(cmin, b["cmin"]),
-            median(label, "others", list, n)
+            figure(median(label, "sleeps", list, n)), median(label, "others", list, n)
     }
 }
 
 function plain(    l, label, n, list, second) {
+    if (kind == "instructions") {
+        print "| | instructions a task |\n|---|---:|"
+        for (l = 1; l <= width; l++)
+            if (count[labels[l]])
+                printf "| %s | %s |\n", labels[l], figure(value[labels[l], kind, 1])
+        return
+    }
     second = kind == "rss" ? "malloc" : "wakeups"
     print kind == "rss" ? "| | resident bytes a task | of them from malloc |" \
         : "| | CPU µs | wake-ups |"

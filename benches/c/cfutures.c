@@ -300,7 +300,8 @@ static int32_t wait_for_latch(cfut_promise *promise, const void *data, size_t le
     return 0;
 }
 
-static void case_memory(const struct bench *b)
+/* Queues all tasks behind blocked workers, then lets them run. */
+static void queue_behind(const struct bench *b, cfut_task_fn fn)
 {
     cfut_future *held[64];
     bench_latch_set(&latch, 1);
@@ -311,13 +312,26 @@ static void case_memory(const struct bench *b)
             usleep(1000);
     struct bench_memory before = bench_memory_begin();
     for (uint64_t i = 0; i < b->tasks; i++)
-        must(cfut_submit(pool, twice, &i, sizeof i, &futures[i]));
+        must(cfut_submit(pool, fn, &i, sizeof i, &futures[i]));
     bench_memory_end(b, before);
     bench_latch_down(&latch);
-    for (size_t i = 0; i < b->tasks; i++)
-        collect(futures[i]);
     for (unsigned i = 0; i < b->workers; i++)
         finish(held[i]);
+}
+
+static void case_memory(const struct bench *b)
+{
+    queue_behind(b, twice);
+    for (size_t i = 0; i < b->tasks; i++)
+        if (collect(futures[i]) != 2 * i)
+            bench_die("wrong result");
+}
+
+static void case_memory_status(const struct bench *b)
+{
+    queue_behind(b, empty);
+    for (size_t i = 0; i < b->tasks; i++)
+        finish(futures[i]);
 }
 
 /* `tasks` is the number of seconds here. */
@@ -344,6 +358,7 @@ int main(int argc, char **argv)
         {"pingpong-status", case_pingpong_status},
         {"sum", case_sum},
         {"memory", case_memory},
+        {"memory-status", case_memory_status},
         {"idle", case_idle},
         {NULL, NULL},
     };

@@ -30,13 +30,22 @@ impl Bench {
     }
 }
 
-fn cpu_ns() -> f64 {
+fn usage() -> libc::rusage {
     // SAFETY: all bytes zero is a valid rusage, which the call then fills.
-    let r = unsafe {
+    unsafe {
         let mut r: libc::rusage = std::mem::zeroed();
         libc::getrusage(libc::RUSAGE_SELF, &mut r);
         r
-    };
+    }
+}
+
+/// How often threads of this process gave up a core to wait for something.
+fn sleeps() -> f64 {
+    usage().ru_nvcsw as f64
+}
+
+fn cpu_ns() -> f64 {
+    let r = usage();
     1e9 * (r.ru_utime.tv_sec + r.ru_stime.tv_sec) as f64
         + 1e3 * (r.ru_utime.tv_usec + r.ru_stime.tv_usec) as f64
 }
@@ -61,19 +70,23 @@ pub struct Span {
     wall: Instant,
     cpu: f64,
     busy: f64,
+    sleeps: f64,
 }
 
 pub fn begin() -> Span {
     let busy = busy_ns();
+    let sleeps = sleeps();
     let cpu = cpu_ns();
-    Span { wall: Instant::now(), cpu, busy }
+    Span { wall: Instant::now(), cpu, busy, sleeps }
 }
 
 pub fn end(b: &Bench, span: Span, count: f64) {
     let wall = span.wall.elapsed().as_nanos() as f64;
     let cpu = cpu_ns() - span.cpu;
+    let sleeps = 1000.0 * (sleeps() - span.sleeps) / count;
     let others = ((busy_ns() - span.busy - cpu) / wall).max(0.0);
-    println!("{} wall {:.1} cpu {:.1} others {:.2}", b.name, wall / count, cpu / count, others);
+    let (wall, cpu) = (wall / count, cpu / count);
+    println!("{} wall {wall:.1} cpu {cpu:.1} sleeps {sleeps:.3} others {others:.2}", b.name);
 }
 
 fn futex_wait(word: &AtomicU32, seen: u32) {
