@@ -12,6 +12,7 @@ import collections
 import glob
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -115,4 +116,6 @@ def main():
           f" {ours / tasks:.1f} of them below the program")
 
 
+# A reader that has seen enough, as head(1), is no error.
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
 main()
