@@ -4,6 +4,7 @@
 mod abi;
 mod elf;
 mod examples;
+mod faults;
 mod header;
 mod headers;
 mod lints;

@@ -9,24 +9,26 @@ macro_rules! suite {
             $(
                 #[test]
                 fn $case() {
-                    super::run(stringify!($suite), stringify!($case));
+                    $crate::suites::run(stringify!($suite), stringify!($case));
                 }
             )+
 
             #[test]
             fn all_cases_are_run() {
-                super::compare(stringify!($suite), &[$(stringify!($case)),+]);
+                $crate::suites::compare(stringify!($suite), &[$(stringify!($case)),+]);
             }
         }
     };
 }
 
-fn run(suite: &str, case: &str) {
+pub(crate) use suite;
+
+pub(crate) fn run(suite: &str, case: &str) {
     let path = build(&format!("tests/c/{suite}.c"));
     succeed(program(&path).arg(case));
 }
 
-fn compare(suite: &str, cases: &[&str]) {
+pub(crate) fn compare(suite: &str, cases: &[&str]) {
     let path = build(&format!("tests/c/{suite}.c"));
     let listed = succeed(std::process::Command::new(path).arg("--list"));
     assert_eq!(listed.lines().collect::<Vec<_>>(), cases);
