@@ -105,7 +105,8 @@ impl Slot {
     /// The worker will sleep. False: nobody could ever wake it.
     fn block(&self, awaited: Option<&TaskCell>, forever: bool) -> bool {
         let (mine, pool) = (self.mine(), self.pool());
-        if mine.block_depth.get() > 0 {
+        // A task that forked: in the child nobody stands in, for the work is the parent's.
+        if mine.block_depth.get() > 0 || pool.is_inherited() {
             mine.block_depth.set(mine.block_depth.get() + 1);
             return true;
         }
@@ -159,7 +160,7 @@ impl Slot {
     fn end_block(&self, forever: bool) {
         let mine = self.mine();
         mine.block_depth.set(mine.block_depth.get().saturating_sub(1));
-        if mine.block_depth.get() > 0 {
+        if mine.block_depth.get() > 0 || self.pool().is_inherited() {
             return;
         }
         if forever {
@@ -211,7 +212,7 @@ pub(crate) fn declare_begin() {
         let mine = slot.mine();
         mine.declared_blocks.set(mine.declared_blocks.get() + 1);
         mine.block_depth.set(mine.block_depth.get() + 1);
-        if mine.block_depth.get() == 1 {
+        if mine.block_depth.get() == 1 && !slot.pool().is_inherited() {
             mine.blocked_forever.set(false);
             slot.stand_aside();
         }
