@@ -15,6 +15,10 @@ suite!(bad_input: null_library_and_options, null_executors, null_tasks_and_submi
 
 suite!(lifecycles: ends_well, fails, ends_its_thread, cancelled_queued, cancelled_running);
 
+suite!(forks: child_is_told, child_uses_new_pool_first, grandchild_is_told, child_exits,
+    daemon_is_told, descriptors_close_on_exec, fork_in_a_storm, raw_fork, fork_in_a_task,
+    fork_in_a_task_in_a_storm, fork_in_a_callback, wait_in_the_child);
+
 /// Each pointer parameter of each export has its row in the tables of bad_input.c.
 #[test]
 fn every_pointer_is_given_as_null() {
