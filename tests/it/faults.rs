@@ -4,20 +4,40 @@
 use crate::suites::suite;
 use crate::support::root;
 
-suite!(statuses: ok, timeout, pending, cancelled, failed, expired, broken, end, too_late, einval,
-    enomem, enotsup, eshutdown, efull, edeadlk, eforked, esys, epanic, estate, all_are_here);
+suite!(statuses: ok, timeout, pending, cancelled, failed, expired, broken, end, too_late,
+    einval, enomem, enotsup, eshutdown, efull, edeadlk, eforked, esys, epanic, estate,
+    all_are_here);
 
 suite!(bad_input: null_library_and_options, null_executors, null_tasks_and_submits, null_maps,
-    null_futures, null_groups_and_queues, null_promises, null_results, null_buffers,
-    option_values, task_values, options_that_do_not_fit, other_numbers, huge_sizes, empty_sizes,
-    small_buffers, long_texts, far_waits, far_deadlines, far_options, no_idle_time,
-    far_but_allowed);
+    null_futures, null_groups_and_queues, null_promises, null_results, null_buffers, option_values,
+    task_values, options_that_do_not_fit, other_numbers, huge_sizes, empty_sizes, small_buffers,
+    long_texts, far_waits, far_deadlines, far_options, no_idle_time, far_but_allowed);
 
 suite!(lifecycles: ends_well, fails, ends_its_thread, cancelled_queued, cancelled_running);
 
 suite!(forks: child_is_told, child_uses_new_pool_first, grandchild_is_told, child_exits,
     daemon_is_told, descriptors_close_on_exec, fork_in_a_storm, raw_fork, fork_in_a_task,
     fork_in_a_task_in_a_storm, fork_in_a_callback, wait_in_the_child);
+
+suite!(exits: tasks_end_their_threads, tasks_are_cancelled_by_pthread_cancel,
+    host_thread_is_cancelled_in_a_wait, destructors_of_threads_call, main_is_busy_at_exit,
+    user_code_exits, main_thread_ends, main_aborts, waits_go_on_over_signals,
+    timeouts_hold_over_signals, no_children, host_state_stays);
+
+suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_callback_in_host,
+    from_callback_at_once, from_callback_of_cancel, from_inside_task, from_then_function,
+    from_then_without_executor, from_free_in_worker, from_free_of_refused, from_free_of_value,
+    from_free_of_buffer, from_start_hook, task_releases_its_executor, chain_of_callbacks,
+    chain_of_continuations, chain_is_dropped, nested_waits);
+
+suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_them_fails,
+    no_thread_for_time_outs, next_submit_replaces_a_worker, shutdown_replaces_a_worker,
+    shutdown_without_threads, limit_of_processes, limit_of_descriptors, limit_of_address_space,
+    more_items_than_memory, stack_too_large, many_threads);
+
+suite!(no_memory: each_fails_once);
+
+suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go);
 
 /// Each pointer parameter of each export has its row in the tables of bad_input.c.
 #[test]

@@ -1,0 +1,576 @@
+/* Ends of threads, of the process and of the library while executors are at work, and
+ * signals. What ends the process runs in a child. */
+#include "child.h"
+
+#include <dirent.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+/* ---- a thread ends inside a task ---- */
+
+static int32_t exit_thread_task(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self;
+    (void)data;
+    (void)length;
+    pthread_exit(NULL);
+}
+
+static int32_t exit_thread_closure(cfut_promise *self, void *arg)
+{
+    (void)self;
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+static void count_free(void *at)
+{
+    latch_open(at);
+}
+
+/* Each is replaced; the pool never has fewer or more workers than it should. */
+static void tasks_end_their_threads(void)
+{
+    latch freed = LATCH_CLOSED;
+    cfut_executor *pool = check_pool(2);
+    cfut_future *futures[100];
+    for (int i = 0; i < 100; i++) {
+        if (i % 3 == 0)
+            CHECK_OK(cfut_submit_closure(pool, exit_thread_closure, &freed, count_free, &futures[i]));
+        else
+            CHECK_OK(cfut_submit(pool, i % 3 == 1 ? exit_thread_task : nothing_task, NULL, 0,
+                                 &futures[i]));
+    }
+    for (int i = 0; i < 100; i++) {
+        CHECK_STATUS(cfut_future_wait(futures[i], CFUT_FOREVER), i % 3 == 2 ? CFUT_OK : CFUT_FAILED);
+        CHECK_EQ(cfut_future_code(futures[i]), i % 3 == 2 ? 0 : CFUT_EPANIC);
+        cfut_future_release(futures[i]);
+    }
+    latch_wait_for(&freed, 34);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) == 67);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_SUCCEEDED) == 33);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_WORKERS) <= 2);
+    check_close(pool);
+    CHECK_EQ(latch_count(&freed), 34);
+}
+
+typedef struct cancelled_thread {
+    latch entered;
+    pthread_t thread;
+    cfut_future *awaited;
+} cancelled_thread;
+
+static int32_t stand_task(cfut_promise *self, const void *data, size_t length)
+{
+    cancelled_thread *at;
+    (void)self;
+    (void)length;
+    memcpy(&at, data, sizeof at);
+    at->thread = pthread_self();
+    latch_open(&at->entered);
+    for (;;)
+        pause();
+    return 0;
+}
+
+static void tasks_are_cancelled_by_pthread_cancel(void)
+{
+    cfut_executor *pool = check_pool(1);
+    for (int i = 0; i < 30; i++) {
+        cancelled_thread stand = { LATCH_CLOSED, pthread_self(), NULL }, *at = &stand;
+        cfut_future *future;
+        CHECK_OK(cfut_submit(pool, stand_task, &at, sizeof at, &future));
+        latch_wait(&stand.entered);
+        CHECK_EQ(pthread_cancel(stand.thread), 0);
+        CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_FAILED);
+        CHECK_EQ(cfut_future_code(future), CFUT_EPANIC);
+        cfut_future_release(future);
+    }
+    check_close(pool);
+}
+
+/* A wait of a thread of the host's that is cancelled meanwhile: it waits to the end. */
+static void *wait_cancelled(void *arg)
+{
+    cancelled_thread *at = arg;
+    latch_open(&at->entered);
+    CHECK_OK(cfut_future_wait(at->awaited, CFUT_FOREVER));
+    latch_open(&at->entered);
+    pthread_testcancel();
+    return NULL;
+}
+
+static void host_thread_is_cancelled_in_a_wait(void)
+{
+    gate stage = GATE_CLOSED;
+    cfut_executor *pool = check_pool(1);
+    cancelled_thread stand = { LATCH_CLOSED, pthread_self(), gate_submit(pool, &stage) };
+    void *result;
+    CHECK_EQ(pthread_create(&stand.thread, NULL, wait_cancelled, &stand), 0);
+    latch_wait(&stand.entered);
+    CHECK_EQ(pthread_cancel(stand.thread), 0);
+    latch_open(&stage.open);
+    CHECK_EQ(pthread_join(stand.thread, &result), 0);
+    CHECK(result == PTHREAD_CANCELED);
+    CHECK_EQ(latch_count(&stand.entered), 2);
+    cfut_future_release(stand.awaited);
+    check_close(pool);
+}
+
+/* ---- thread-local storage of the host ---- */
+
+static pthread_key_t late_key;
+static latch late_calls = LATCH_CLOSED;
+
+/* Runs when a thread ends, after the library has put its own things away, or before. */
+static void call_late(void *pool)
+{
+    cfut_future *future;
+    cfut_promise *promise;
+    static __thread int rounds;
+    CHECK_OK(cfut_promise_new(&promise, &future));
+    CHECK_OK(cfut_promise_set_bytes(promise, "0123456789012345678901234567890", 31));
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_promise_release(promise);
+    cfut_future_release(future);
+    if (pool != (void *)&late_key) {
+        CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &future));
+        CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+        cfut_future_release(future);
+    }
+    latch_open(&late_calls);
+    if (++rounds < 3)
+        pthread_setspecific(late_key, pool);
+}
+
+static void *set_late(void *pool)
+{
+    cfut_future *future;
+    CHECK_EQ(pthread_setspecific(late_key, pool), 0);
+    for (int i = 0; i < 200; i++) {
+        CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &future));
+        cfut_future_release(future);
+    }
+    return NULL;
+}
+
+static int32_t set_late_task(cfut_promise *self, const void *data, size_t length)
+{
+    /* A worker that ends has no pool any more that it could ask for something. */
+    CHECK_EQ(pthread_setspecific(late_key, &late_key), 0);
+    return nothing_task(self, data, length);
+}
+
+static void destructors_of_threads_call(void)
+{
+    cfut_executor *pool = check_pool(2);
+    pthread_t thread;
+    CHECK_EQ(pthread_key_create(&late_key, call_late), 0);
+    for (int i = 0; i < 20; i++) {
+        CHECK_EQ(pthread_create(&thread, NULL, set_late, pool), 0);
+        CHECK_EQ(pthread_join(thread, NULL), 0);
+    }
+    CHECK_EQ(latch_count(&late_calls), 60);
+    CHECK_OK(cfut_submit(pool, set_late_task, NULL, 0, NULL));
+    check_close(pool); /* joins its threads: their destructors have run */
+    CHECK_EQ(latch_count(&late_calls), 63);
+}
+
+/* ---- the process ends ---- */
+
+static cfut_executor *pool_at_exit;
+static gate *stages;
+
+/* Pools in every state. The memory is not given back: the process ends. */
+static void be_busy(void)
+{
+    static gate stage = GATE_CLOSED;
+    cfut_executor *idle;
+    stages = &stage;
+    CHECK_OK(cfut_thread_pool_new(NULL, &idle));
+    CHECK_OK(cfut_executor_warm(idle, CFUT_FOREVER));
+    pool_at_exit = check_pool(3);
+    gate_submit(pool_at_exit, &stage);
+    for (int i = 0; i < 1000; i++)
+        CHECK_OK(cfut_submit(pool_at_exit, nothing_task, NULL, 0, NULL));
+}
+
+static void end_normally(void)
+{
+    be_busy();
+    exit(0);
+}
+
+static void end_while_shutting_down(void)
+{
+    be_busy();
+    CHECK_STATUS(cfut_executor_shutdown(pool_at_exit, 0, CFUT_NOW), CFUT_TIMEOUT);
+    cfut_executor_release(pool_at_exit);
+    exit(0);
+}
+
+static void end_quickly(void)
+{
+    be_busy();
+    quick_exit(0);
+}
+
+/* Handlers of atexit run while other threads go on, and may use everything. */
+static void use_at_exit(void)
+{
+    cfut_future *future;
+    latch_open(&stages->open);
+    CHECK_OK(cfut_submit(pool_at_exit, nothing_task, NULL, 0, &future));
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+    check_close(pool_at_exit);
+}
+
+static void end_with_handler(void)
+{
+    be_busy();
+    CHECK_EQ(atexit(use_at_exit), 0);
+    exit(0);
+}
+
+static void main_is_busy_at_exit(void)
+{
+    for (int i = 0; i < 25; i++) {
+        child_run(end_normally);
+        child_run(end_while_shutting_down);
+        child_run(end_quickly);
+        child_run(end_with_handler);
+    }
+}
+
+/* This one runs for every case, last of all: destructors of the program may use the library. */
+__attribute__((destructor)) static void use_in_destructor(void)
+{
+    cfut_executor *pool = NULL;
+    cfut_future *future = NULL;
+    if (cfut_thread_pool_new(NULL, &pool) != CFUT_OK ||
+        cfut_submit(pool, nothing_task, NULL, 0, &future) != CFUT_OK ||
+        cfut_future_wait(future, CFUT_FOREVER) != CFUT_OK)
+        _exit(70);
+    cfut_future_release(future);
+    if (cfut_executor_shutdown(pool, 0, CFUT_FOREVER) != CFUT_OK)
+        _exit(71);
+    cfut_executor_release(pool);
+}
+
+static int32_t exit_task(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self;
+    (void)length;
+    exit(*(const char *)data);
+}
+
+static void exiting_process_callback(cfut_future *future, void *arg)
+{
+    (void)future;
+    (void)arg;
+    exit(9);
+}
+
+static int32_t exiting_process_hook(void *arg, uint32_t worker)
+{
+    (void)arg;
+    (void)worker;
+    exit(11);
+}
+
+static void stand_for_ever(void)
+{
+    for (;;)
+        pause();
+}
+
+static void exit_in_task(void)
+{
+    be_busy();
+    CHECK_OK(cfut_submit(pool_at_exit, exit_task, "\7", 1, NULL));
+    stand_for_ever();
+}
+
+static void exit_in_awaited_task(void)
+{
+    cfut_future *future;
+    be_busy();
+    CHECK_OK(cfut_submit(pool_at_exit, exit_task, "\7", 1, &future));
+    cfut_future_wait(future, CFUT_FOREVER);
+    stand_for_ever();
+}
+
+static void exit_in_callback(void)
+{
+    cfut_future *future;
+    be_busy();
+    CHECK_OK(cfut_submit(pool_at_exit, nothing_task, NULL, 0, &future));
+    CHECK_OK(cfut_future_on_done(future, NULL, exiting_process_callback, NULL, NULL));
+    stand_for_ever();
+}
+
+static void exit_in_hook(void)
+{
+    cfut_options *options = cfut_options_new();
+    CHECK_OK(cfut_options_set_worker_hooks(options, exiting_process_hook, NULL, NULL, NULL));
+    CHECK_OK(cfut_submit(check_pool_with(options), nothing_task, NULL, 0, NULL));
+    stand_for_ever();
+}
+
+/* Runs a function that ends its process with this code. */
+static void child_exits_with(void (*run)(void), int code)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        child_watchdog();
+        run();
+        _exit(99);
+    }
+    CHILD_EXITED(child, code);
+}
+
+static void user_code_exits(void)
+{
+    for (int i = 0; i < 10; i++) {
+        child_exits_with(exit_in_task, 7);
+        child_exits_with(exit_in_awaited_task, 7);
+        child_exits_with(exit_in_callback, 9);
+        child_exits_with(exit_in_hook, 11);
+    }
+}
+
+static void leave_main(void)
+{
+    be_busy();
+    latch_open(&stages->open);
+    CHECK_OK(cfut_submit(pool_at_exit, exit_task, "\3", 1, NULL));
+    pthread_exit(NULL);
+}
+
+/* The main thread goes, executors go on, a task ends the process later. */
+static void main_thread_ends(void)
+{
+    for (int i = 0; i < 10; i++)
+        child_exits_with(leave_main, 3);
+}
+
+static void abort_busy(void)
+{
+    struct rlimit none = { 0, 0 };
+    be_busy();
+    setrlimit(RLIMIT_CORE, &none);
+    abort();
+}
+
+static void main_aborts(void)
+{
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        child_watchdog();
+        abort_busy();
+    }
+    CHILD_KILLED(child, SIGABRT);
+}
+
+/* ---- signals ---- */
+
+static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t in_a_worker;
+
+static void interrupt(int number)
+{
+    char name[16] = "";
+    (void)number;
+    interrupted++;
+    prctl(PR_GET_NAME, name);
+    if (memcmp(name, "cfut-", 5) == 0)
+        in_a_worker = 1;
+}
+
+static void *open_late(void *stage)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    CHECK_SOON(interrupted > 20);
+    latch_open(&((gate *)stage)->open);
+    return NULL;
+}
+
+/* Without SA_RESTART, every half millisecond. Handlers run in threads of the host only. */
+static void start_interrupts(void)
+{
+    struct sigaction action = { .sa_handler = interrupt };
+    struct itimerval often = { { 0, 500 }, { 0, 500 } };
+    interrupted = 0;
+    CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
+    CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
+}
+
+static void stop_interrupts(void)
+{
+    struct itimerval never = { { 0, 0 }, { 0, 0 } };
+    CHECK_EQ(setitimer(ITIMER_REAL, &never, NULL), 0);
+    CHECK_EQ(in_a_worker, 0);
+}
+
+#define WAIT_OVER_INTERRUPTS(call) \
+    do { \
+        gate stage = GATE_CLOSED; \
+        pthread_t opener; \
+        cfut_executor *pool = check_pool(1); \
+        cfut_future *future = gate_submit(pool, &stage), *taken = NULL; \
+        cfut_queue *queue; \
+        CHECK_OK(cfut_queue_new(&queue)); \
+        CHECK_OK(cfut_queue_add(queue, future, 1)); \
+        interrupted = 0; \
+        CHECK_EQ(pthread_create(&opener, NULL, open_late, &stage), 0); \
+        start_interrupts(); \
+        CHECK_OK(call); \
+        stop_interrupts(); \
+        CHECK(interrupted > 20); \
+        CHECK_EQ(pthread_join(opener, NULL), 0); \
+        cfut_future_release(taken); \
+        cfut_queue_release(queue); \
+        cfut_future_release(future); \
+        check_close(pool); \
+    } while (0)
+
+static void waits_go_on_over_signals(void)
+{
+    WAIT_OVER_INTERRUPTS(cfut_future_wait(future, CFUT_FOREVER));
+    WAIT_OVER_INTERRUPTS(cfut_future_wait(future, CFUT_SEC(1000)));
+    WAIT_OVER_INTERRUPTS(cfut_wait_many(&future, 1, CFUT_WAIT_ANY, CFUT_FOREVER, NULL, NULL));
+    WAIT_OVER_INTERRUPTS(cfut_queue_next(queue, CFUT_FOREVER, &taken, NULL));
+    WAIT_OVER_INTERRUPTS(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    WAIT_OVER_INTERRUPTS(cfut_executor_shutdown(pool, 0, CFUT_SEC(1000)));
+    WAIT_OVER_INTERRUPTS(cfut_quiesce(CFUT_FOREVER));
+}
+
+/* A time-out is not made longer by signals, nor shorter. */
+static void timeouts_hold_over_signals(void)
+{
+    gate stage = GATE_CLOSED;
+    cfut_executor *pool = check_pool(1);
+    cfut_future *future = gate_submit(pool, &stage);
+    start_interrupts();
+    for (int i = 0; i < 5; i++) {
+        int64_t before = check_now();
+        CHECK_STATUS(cfut_future_wait(future, CFUT_MSEC(20)), CFUT_TIMEOUT);
+        CHECK(check_now() - before >= CFUT_MSEC(20));
+    }
+    stop_interrupts();
+    latch_open(&stage.open);
+    cfut_future_release(future);
+    check_close(pool);
+}
+
+/* No child of ours is seen by a host that waits for any child. */
+static void no_children(void)
+{
+    signal(SIGCHLD, SIG_IGN);
+    cfut_executor *pool = check_pool(2);
+    CHECK_OK(cfut_executor_warm(pool, CFUT_FOREVER));
+    CHECK_EQ(waitpid(-1, NULL, 0), -1);
+    CHECK_EQ(errno, ECHILD);
+    check_close(pool);
+}
+
+/* ---- the state of the process ---- */
+
+typedef struct host_state {
+    struct sigaction actions[65];
+    sigset_t mask;
+    mode_t umask;
+    char directory[4096];
+    int descriptors, threads;
+    struct rlimit limits[RLIM_NLIMITS];
+    char *const *environment;
+} host_state;
+
+static int count_entries(const char *path)
+{
+    DIR *directory = opendir(path);
+    int count = 0;
+    CHECK(directory != NULL);
+    while (readdir(directory) != NULL)
+        count++;
+    closedir(directory);
+    return count;
+}
+
+extern char **environ;
+
+static void read_host_state(host_state *state)
+{
+    memset(state, 0, sizeof *state);
+    for (int i = 1; i < 65; i++)
+        sigaction(i, NULL, &state->actions[i]);
+    pthread_sigmask(SIG_BLOCK, NULL, &state->mask);
+    state->umask = umask(0);
+    umask(state->umask);
+    CHECK(getcwd(state->directory, sizeof state->directory) != NULL);
+    state->descriptors = count_entries("/proc/self/fd");
+    state->threads = count_entries("/proc/self/task");
+    for (int i = 0; i < RLIM_NLIMITS; i++)
+        getrlimit(i, &state->limits[i]);
+    state->environment = environ;
+}
+
+static void use_much(void)
+{
+    cfut_executor *pool = check_pool(4);
+    cfut_future *future;
+    cfut_queue *queue;
+    cfut_task *task;
+    int fd;
+    CHECK_OK(cfut_executor_warm(pool, CFUT_FOREVER));
+    CHECK_OK(cfut_queue_new(&queue));
+    CHECK_OK(cfut_queue_fd(queue, &fd));
+    CHECK_OK(cfut_task_new(exit_thread_task, &task));
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(1000)));
+    for (int i = 0; i < 50; i++) {
+        CHECK_OK(cfut_submit_task(pool, task, NULL, 0, &future));
+        CHECK_OK(cfut_queue_add(queue, future, 0));
+        cfut_future_release(future);
+        CHECK_OK(cfut_queue_next(queue, CFUT_FOREVER, &future, NULL));
+        cfut_future_release(future);
+    }
+    cfut_task_free(task);
+    cfut_queue_release(queue);
+    check_close(pool);
+}
+
+/* Nothing of the process is changed by what the library does, but for its memory. */
+static void host_state_stays(void)
+{
+    static host_state before, after;
+    use_much(); /* what is opened once, is */
+    read_host_state(&before);
+    for (int i = 0; i < 20; i++)
+        use_much();
+    read_host_state(&after);
+    for (int i = 1; i < 65; i++) {
+        CHECK(before.actions[i].sa_handler == after.actions[i].sa_handler);
+        CHECK(before.actions[i].sa_flags == after.actions[i].sa_flags);
+    }
+    CHECK(memcmp(&before.mask, &after.mask, sizeof before.mask) == 0);
+    CHECK_EQ(before.umask, after.umask);
+    CHECK(strcmp(after.directory, before.directory) == 0);
+    CHECK_EQ(after.descriptors, before.descriptors);
+    CHECK_EQ(after.threads, before.threads);
+    CHECK(memcmp(before.limits, after.limits, sizeof before.limits) == 0);
+    CHECK(before.environment == after.environment);
+    for (int i = 1; i < 65; i++)
+        CHECK(before.actions[i].sa_handler == SIG_DFL || before.actions[i].sa_handler == SIG_IGN);
+}
+
+CHECK_MAIN(CASE(tasks_end_their_threads), CASE(tasks_are_cancelled_by_pthread_cancel),
+           CASE(host_thread_is_cancelled_in_a_wait), CASE(destructors_of_threads_call),
+           CASE(main_is_busy_at_exit), CASE(user_code_exits), CASE(main_thread_ends),
+           CASE(main_aborts), CASE(waits_go_on_over_signals), CASE(timeouts_hold_over_signals),
+           CASE(no_children), CASE(host_state_stays))
