@@ -114,6 +114,10 @@ fn unmap_range(start: usize, size: usize) {
 
 /// Reads the start of a small file of the kernel's; the number of bytes read.
 pub(crate) fn read_small_file(path: &CStr, into: &mut [u8]) -> Option<usize> {
+    super::thread::without_cancellation(|| read_start(path, into))
+}
+
+fn read_start(path: &CStr, into: &mut [u8]) -> Option<usize> {
     // SAFETY: a NUL-terminated path.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC) };
     if fd < 0 {

@@ -4,6 +4,7 @@
 //! none. One byte stands for "something is waiting".
 
 use crate::platform::Errno;
+use super::thread::without_cancellation;
 use crate::platform::fault::{self, Site};
 
 /// A non-blocking close-on-exec pipe that holds at most one byte.
@@ -34,23 +35,25 @@ impl Pipe {
     /// always fits; a pipe cannot raise SIGPIPE while we hold its reading end.
     pub(crate) fn fill(&self) {
         // SAFETY: writes one byte from a valid buffer to our own descriptor.
-        unsafe { libc::write(self.write, [1u8].as_ptr().cast(), 1) };
+        without_cancellation(|| unsafe { libc::write(self.write, [1u8].as_ptr().cast(), 1) });
     }
 
     /// Takes the byte back, if a reader outside has not eaten it.
     pub(crate) fn drain(&self) {
         let mut byte = [0u8; 8];
         // SAFETY: reads at most 8 bytes into `byte` from our own descriptor.
-        unsafe { libc::read(self.read, byte.as_mut_ptr().cast(), byte.len()) };
+        without_cancellation(|| unsafe {
+            libc::read(self.read, byte.as_mut_ptr().cast(), byte.len())
+        });
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
         // SAFETY: our own descriptors, closed once.
-        unsafe {
+        without_cancellation(|| unsafe {
             libc::close(self.read);
             libc::close(self.write);
-        }
+        });
     }
 }

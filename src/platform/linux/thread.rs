@@ -100,6 +100,23 @@ fn restore_signals(before: &libc::sigset_t) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before, std::ptr::null_mut()) };
 }
 
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: i32, before: *mut i32) -> i32;
+}
+
+/// Makes a call in which a pending pthread_cancel() would go off: it waits until the library
+/// has returned, for our frames must not be unwound (rule U1 of `unwind`).
+pub(crate) fn without_cancellation<R>(call: impl FnOnce() -> R) -> R {
+    const DISABLE: i32 = 1;
+    let mut before = 0;
+    // SAFETY: writes the state that is set again below.
+    unsafe { pthread_setcancelstate(DISABLE, &mut before) };
+    let answer = call();
+    // SAFETY: as above; the old state is not asked for.
+    unsafe { pthread_setcancelstate(before, std::ptr::null_mut()) };
+    answer
+}
+
 impl Thread {
     /// The calling thread.
     pub(crate) fn current() -> Thread {
@@ -112,6 +129,13 @@ impl Thread {
     /// # Safety
     /// The thread is neither joined nor detached elsewhere, and this is not the thread itself.
     pub(crate) unsafe fn join(self, deadline: Option<Instant>) -> bool {
+        // SAFETY: by the contract.
+        without_cancellation(|| unsafe { self.join_until(deadline) })
+    }
+
+    /// # Safety
+    /// As `join`.
+    unsafe fn join_until(self, deadline: Option<Instant>) -> bool {
         let Some(deadline) = deadline else {
             // SAFETY: by the contract.
             unsafe { libc::pthread_join(self.0, std::ptr::null_mut()) };
