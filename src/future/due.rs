@@ -135,18 +135,23 @@ pub(crate) fn run_pending() {
 #[cold]
 pub(crate) fn run_all() {
     /// Also on a forced unwind out of a callback: what is left is still due exactly once.
-    struct Reset(bool, #[allow(dead_code)] quiet::Calling);
-    impl Drop for Reset {
+    struct Rest(bool, #[allow(dead_code)] quiet::Calling);
+    impl Drop for Rest {
         fn drop(&mut self) {
-            while let Some(entry) = pop() {
-                // SAFETY: taken off the list just now.
-                unsafe { perform(entry) };
-            }
+            perform_all();
             local::with(|local| local.in_callback.set(self.0));
         }
     }
     let before = local::with(|local| local.in_callback.replace(true));
-    drop(Reset(before, quiet::Calling::begin()));
+    let _rest = Rest(before, quiet::Calling::begin());
+    perform_all();
+}
+
+fn perform_all() {
+    while let Some(entry) = pop() {
+        // SAFETY: taken off the list just now.
+        unsafe { perform(entry) };
+    }
 }
 
 /// # Safety
@@ -173,8 +178,27 @@ enum Call {
     Again,
 }
 
+/// A future whose callbacks are not all called: due again if one of them ends the thread.
+struct Unfinished(Option<TaskRef>);
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(cell) = self.0.take() {
+            push_settled(cell);
+        }
+    }
+}
+
 fn perform_settled(cell: TaskRef) {
-    while let Ok(Some(call)) = contain(|| next_call(&cell)) {
+    let mut unfinished = Unfinished(Some(cell));
+    if let Some(cell) = &unfinished.0 {
+        call_all(cell);
+    }
+    drop(unfinished.0.take());
+}
+
+fn call_all(cell: &TaskRef) {
+    while let Ok(Some(call)) = contain(|| next_call(cell)) {
         match call {
             Call::Free(free, argument) => call_free(free, argument),
             Call::Callback(function, argument, free) => {
