@@ -120,8 +120,10 @@ impl Slot {
             // They may take long: others must not rely on this worker's search meanwhile.
             let _ = contain(|| self.stop_searching());
         }
-        let _started = Started(self);
-        self.run_start_hook() && self.run_initializer()
+        let mut started = Started(self, false);
+        let good = self.run_start_hook() && self.run_initializer();
+        started.1 = true;
+        good
     }
 
     fn name_thread(&self) {
@@ -217,12 +219,18 @@ impl Slot {
     }
 }
 
-/// Tells whoever waits for the workers to be up, also if a hook ends the thread.
-struct Started<'a>(&'a Slot);
+/// Tells whoever waits for the workers to be up, also if a hook ends the thread: then the
+/// pool breaks, for each worker made in its place would meet the same end. The flag: it
+/// returned.
+struct Started<'a>(&'a Slot, bool);
 
 impl Drop for Started<'_> {
     fn drop(&mut self) {
         let _ = contain(|| {
+            if !self.1 {
+                let text = b"the start hook or the initializer ended its thread";
+                self.0.pool().break_with(run::THREAD_ENDED, text);
+            }
             self.0.pool().roster.lock().starting -= 1;
             self.0.pool().signal();
         });
@@ -279,6 +287,7 @@ impl Drop for Life {
         // SAFETY: `self.pool` keeps the slot.
         let slot = unsafe { self.slot.as_ref() };
         let pool = slot.pool();
+        let _leaving = Leaving(slot, self.pool.take());
         due::run_pending();
         if slot.mine().hooks_done.get() {
             if let Some((hooks, stop)) = stop_hook(&pool.config) {
@@ -287,12 +296,20 @@ impl Drop for Life {
                 unsafe { stop(hooks, u32::from(slot.number)) };
             }
         }
-        let _ = contain(|| leave_pool(slot, pool));
+    }
+}
+
+/// The steps after the stop hook, also if that one ends the thread.
+struct Leaving<'a>(&'a Slot, Option<OwnerRef>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        let _ = contain(|| leave_pool(self.0, self.0.pool()));
         local::with(|local| {
             local.worker.set(ptr::null());
             local.executor.set(ptr::null());
         });
-        let reference = self.pool.take();
+        let reference = self.1.take();
         let _ = contain(|| drop(reference));
         due::run_pending();
     }
