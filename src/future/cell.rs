@@ -661,7 +661,9 @@ unsafe fn destroy_slowly(cell: NonNull<TaskCell>) {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
     let seen = this.snapshot();
-    if this.value_to_free(seen).is_some() || seen.has(state::ARGS) {
+    // A join's inputs may be joins, whose ends must not nest.
+    let has_inputs = this.kind() == Kind::Join;
+    if has_inputs || this.value_to_free(seen).is_some() || seen.has(state::ARGS) {
         // SAFETY: the cell is alone, so its link is free (F7).
         unsafe { due::push_dying(cell) };
     } else {
