@@ -90,6 +90,81 @@ static void tasks_are_cancelled_by_pthread_cancel(void)
     check_close(pool);
 }
 
+/* A request to cancel is on its way while the thread works in the library: it must not go
+ * off there. Descriptors, files and waits are the places where it could. */
+static int32_t cancel_then_call(cfut_promise *self, const void *data, size_t length)
+{
+    cfut_queue *queue;
+    cfut_promise *promise;
+    cfut_future *future;
+    cfut_executor *pool;
+    int fd;
+    (void)self;
+    (void)data;
+    (void)length;
+    CHECK_EQ(pthread_cancel(pthread_self()), 0);
+    CHECK_OK(cfut_queue_new(&queue));
+    CHECK_OK(cfut_promise_new(&promise, &future));
+    CHECK_OK(cfut_queue_fd(queue, &fd));
+    CHECK_OK(cfut_queue_add(queue, future, 1));
+    CHECK_OK(cfut_promise_set_bytes(promise, "x", 1)); /* makes it readable */
+    cfut_promise_release(promise);
+    cfut_future_release(future);
+    CHECK_OK(cfut_queue_next(queue, CFUT_FOREVER, &future, NULL));
+    cfut_future_release(future);
+    cfut_queue_release(queue); /* closes it */
+    CHECK(cfut_cpu_count() > 0); /* reads files */
+    CHECK_OK(cfut_thread_pool_new(NULL, &pool));
+    CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &future));
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    cfut_executor_release(pool);
+    return 0;
+}
+
+static void cancel_is_pending_in_the_library(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_future *future;
+    cfut_status status;
+    CHECK_OK(cfut_submit(pool, cancel_then_call, NULL, 0, &future));
+    status = cfut_future_wait(future, CFUT_FOREVER);
+    CHECK(status == CFUT_OK || status == CFUT_FAILED); /* as the request goes off or not */
+    cfut_future_release(future);
+    check_close(pool);
+}
+
+/* The same in the worker itself: the task returns with the request pending, and settling it
+ * writes to a descriptor. */
+static int32_t cancel_and_return(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self;
+    (void)data;
+    (void)length;
+    CHECK_EQ(pthread_cancel(pthread_self()), 0);
+    return 0;
+}
+
+static void cancel_is_pending_at_return(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_queue *queue;
+    CHECK_OK(cfut_queue_new(&queue));
+    for (int i = 0; i < 20; i++) {
+        cfut_future *future, *taken;
+        int fd;
+        CHECK_OK(cfut_queue_fd(queue, &fd));
+        CHECK_OK(cfut_submit(pool, cancel_and_return, NULL, 0, &future));
+        CHECK_OK(cfut_queue_add(queue, future, 0));
+        CHECK(cfut_queue_next(queue, CFUT_FOREVER, &taken, NULL) >= 0);
+        cfut_future_release(taken);
+        cfut_future_release(future);
+    }
+    cfut_queue_release(queue);
+    check_close(pool);
+}
+
 /* A wait of a thread of the host's that is cancelled meanwhile: it waits to the end. */
 static void *wait_cancelled(void *arg)
 {
@@ -116,6 +191,93 @@ static void host_thread_is_cancelled_in_a_wait(void)
     CHECK_EQ(latch_count(&stand.entered), 2);
     cfut_future_release(stand.awaited);
     check_close(pool);
+}
+
+static int32_t exiting_hook(void *arg, uint32_t worker)
+{
+    (void)worker;
+    latch_open(arg);
+    pthread_exit(NULL);
+}
+
+/* A start hook that never returns is one that failed: the executor breaks. */
+static void start_hook_ends_the_thread(void)
+{
+    latch called = LATCH_CLOSED;
+    cfut_options *options = cfut_options_new();
+    cfut_executor *pool;
+    cfut_future *future;
+    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, 2));
+    CHECK_OK(cfut_options_set_worker_hooks(options, exiting_hook, NULL, &called, NULL));
+    pool = check_pool_with(options);
+    CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &future));
+    CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_BROKEN);
+    CHECK_STATUS(cfut_submit(pool, nothing_task, NULL, 0, NULL), CFUT_BROKEN);
+    cfut_future_release(future);
+    check_close(pool);
+}
+
+static void initializer_ends_the_thread(void)
+{
+    cfut_options *options = cfut_options_new();
+    cfut_executor *pool;
+    cfut_future *future;
+    cfut_task *task;
+    CHECK_OK(cfut_task_new(exit_thread_task, &task));
+    CHECK_OK(cfut_options_set_initializer(options, task, NULL, 0));
+    cfut_task_free(task);
+    pool = check_pool_with(options);
+    CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &future));
+    CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_BROKEN);
+    cfut_future_release(future);
+    check_close(pool);
+}
+
+static void stop_hook_ends_the_thread(void)
+{
+    latch called = LATCH_CLOSED;
+    cfut_options *options = cfut_options_new();
+    cfut_executor *pool;
+    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, 2));
+    CHECK_OK(cfut_options_set_worker_hooks(options, NULL, exiting_hook, &called, NULL));
+    pool = check_pool_with(options);
+    CHECK_OK(cfut_executor_warm(pool, CFUT_FOREVER));
+    check_close(pool);
+    CHECK_EQ(latch_count(&called), 2);
+}
+
+static void exiting_callback(cfut_future *future, void *arg)
+{
+    (void)future;
+    latch_open(arg);
+    pthread_exit(NULL);
+}
+
+static void counting_callback(cfut_future *future, void *arg)
+{
+    (void)future;
+    latch_open(arg);
+}
+
+/* A callback that ends its worker: the others of the future are called all the same. */
+static void callback_ends_the_thread(void)
+{
+    latch called = LATCH_CLOSED, freed = LATCH_CLOSED;
+    gate stage = GATE_CLOSED;
+    cfut_executor *pool = check_pool(1);
+    cfut_future *future = gate_submit(pool, &stage), *next;
+    CHECK_OK(cfut_future_on_done(future, NULL, counting_callback, &called, NULL));
+    CHECK_OK(cfut_future_on_done(future, NULL, exiting_callback, &called, NULL));
+    CHECK_OK(cfut_future_on_done(future, NULL, counting_callback, &called, NULL));
+    CHECK_OK(cfut_submit_closure(pool, exit_thread_closure, &freed, count_free, &next));
+    latch_open(&stage.open);
+    latch_wait_for(&called, 3);
+    CHECK_STATUS(cfut_future_wait(next, CFUT_FOREVER), CFUT_FAILED);
+    latch_wait(&freed);
+    cfut_future_release(next);
+    cfut_future_release(future);
+    check_close(pool);
+    CHECK_EQ(latch_count(&called), 3);
 }
 
 /* ---- thread-local storage of the host ---- */
@@ -570,7 +732,10 @@ static void host_state_stays(void)
 }
 
 CHECK_MAIN(CASE(tasks_end_their_threads), CASE(tasks_are_cancelled_by_pthread_cancel),
-           CASE(host_thread_is_cancelled_in_a_wait), CASE(destructors_of_threads_call),
+           CASE(cancel_is_pending_in_the_library), CASE(cancel_is_pending_at_return),
+           CASE(host_thread_is_cancelled_in_a_wait), CASE(start_hook_ends_the_thread),
+           CASE(initializer_ends_the_thread), CASE(stop_hook_ends_the_thread),
+           CASE(callback_ends_the_thread), CASE(destructors_of_threads_call),
            CASE(main_is_busy_at_exit), CASE(user_code_exits), CASE(main_thread_ends),
            CASE(main_aborts), CASE(waits_go_on_over_signals), CASE(timeouts_hold_over_signals),
            CASE(no_children), CASE(host_state_stays))

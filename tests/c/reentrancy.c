@@ -563,6 +563,24 @@ static void chain_is_dropped(void)
     cfut_promise_release(first); /* it breaks, and so does what hangs on it */
 }
 
+static void chain_is_released_settled(void)
+{
+    cfut_promise *first;
+    cfut_future *last;
+    CHECK_OK(cfut_promise_new(&first, &last));
+    for (int i = 0; i < DEEP * 5; i++) {
+        cfut_future *next;
+        CHECK_OK(cfut_join(&last, 1, CFUT_JOIN_ANY, &next));
+        cfut_future_release(last);
+        last = next;
+    }
+    CHECK_OK(cfut_promise_set_bytes(first, "a result that takes memory", 26));
+    CHECK_OK(cfut_future_wait(last, CFUT_NOW));
+    CHECK(memcmp(cfut_future_bytes(last, NULL), "a result", 8) == 0);
+    cfut_promise_release(first);
+    cfut_future_release(last); /* each holds the one before */
+}
+
 typedef struct nest {
     cfut_executor *pool;
     int left;
@@ -616,4 +634,5 @@ static void task_releases_its_executor(void)
 }
 
 CHECK_MAIN(CONTEXTS(LIST_CASE) CASE(task_releases_its_executor),
-           CASE(chain_of_callbacks), CASE(chain_of_continuations), CASE(chain_is_dropped), CASE(nested_waits))
+           CASE(chain_of_callbacks), CASE(chain_of_continuations), CASE(chain_is_dropped),
+           CASE(chain_is_released_settled), CASE(nested_waits))
