@@ -1,8 +1,9 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
 use crate::error::{Error, Kind, Result};
-use crate::future::cell::{Data, TaskCell, TaskFn, TaskRef, Work};
+use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
+use crate::future::make::{Data, Work};
 use crate::future::owner::{Owner, OwnerRef};
 use crate::shared::Shared;
 use crate::sync::Timeout;

@@ -14,11 +14,11 @@
 //! spelled out here. aarch64 has it already; elsewhere, and under miri and the model
 //! checker, std's way is taken.
 
+use crate::platform::fork::Word;
 use std::cell::Cell;
-use std::sync::atomic::AtomicU32;
 
 /// The generation of no process.
-pub(crate) static NOWHERE: AtomicU32 = AtomicU32::new(0);
+pub(crate) static NOWHERE: Word = Word::NONE;
 
 /// Number of block sizes of `future::arena`.
 pub(crate) const CLASSES: usize = 5;
@@ -28,7 +28,7 @@ pub(crate) struct Local {
     /// While `magazines` are in use: the word that holds the generation of the process that
     /// reads it (`platform::fork`); else one that holds 0. First, for it has a value from the
     /// start.
-    pub(crate) process: Cell<&'static AtomicU32>,
+    pub(crate) process: Cell<&'static Word>,
     /// The fork generation that `magazines` belong to; 0 = not in use (`future::arena`).
     pub(crate) generation: Cell<u32>,
     /// How many tasks, callbacks and free functions of the user are on this stack.

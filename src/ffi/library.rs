@@ -7,7 +7,6 @@ use super::types::{cfut_free_fn, cfut_log_fn, cfut_status};
 use crate::error::{self, Error};
 use crate::future::buffer::BufferRef;
 use crate::future::due::{self, Moved};
-use crate::future::wait::Blocking;
 use crate::log::{self, Sink};
 use crate::platform::cpu;
 use crate::shared::Shared;
@@ -148,7 +147,6 @@ pub unsafe extern "C-unwind" fn cfut_set_log(
 pub unsafe extern "C-unwind" fn cfut_quiesce(timeout_ns: i64) -> cfut_status {
     due::run_pending();
     guard::status(|| {
-        let _blocking = Blocking::begin(None, false);
         let quiet = thread_pool::quiesce(Timeout::from_ns(timeout_ns))?;
         Ok(if quiet { status::OK } else { status::TIMEOUT })
     })

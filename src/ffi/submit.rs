@@ -10,8 +10,9 @@ use super::types::{
 };
 use crate::error::{Error, Result, fail};
 use crate::executor::Executor;
-use crate::future::cell::{ClosureFn, Data, TaskRef, Work};
+use crate::future::cell::{ClosureFn, TaskRef};
 use crate::future::due::{self, Moved};
+use crate::future::make::{Data, Work};
 use crate::future::owner::OwnerRef;
 use crate::thread_pool::Submitted;
 use std::ffi::c_void;

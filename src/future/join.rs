@@ -11,8 +11,9 @@
 //! A join holds its inputs for as long as its future lives; cancelling or releasing it
 //! touches none of them.
 
-use super::cell::{TaskCell, TaskRef, Work};
+use super::cell::{TaskCell, TaskRef};
 use super::hook::{Action, Home, Hook};
+use super::make::Work;
 use super::result::Payload;
 use super::settle::{self, WorkList};
 use super::state::{ARGS, HOOKS, Outcome};

@@ -72,6 +72,7 @@ pub(crate) mod extra;
 pub(crate) mod group;
 pub(crate) mod hook;
 pub(crate) mod join;
+pub(crate) mod make;
 pub(crate) mod owner;
 pub(crate) mod promise;
 pub(crate) mod queue;

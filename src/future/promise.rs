@@ -3,8 +3,9 @@
 
 use super::arena;
 use super::buffer::BufferRef;
-use super::cell::{FreeFn, TaskCell, TaskRef, Work, number};
+use super::cell::{FreeFn, TaskCell, TaskRef, number};
 use super::extra::Text;
+use super::make::Work;
 use super::result::{INLINE_RESULT, Payload};
 use super::settle::Verdict;
 use super::state::{DETACHED, EXTRA, IN_TASK, LATE, Life, Outcome, RECORDED, STOP};

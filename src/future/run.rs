@@ -10,7 +10,7 @@ use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
 use super::result::Payload;
 use super::settle::Verdict;
-use super::state::{Finish, HOOKS, IN_TASK, Outcome, RECORDED};
+use super::state::{Finish, HOOKS, IN_TASK, Outcome, RAN, RECORDED};
 use super::then::{ThenArgs, ThenCall};
 use crate::error::Lossy;
 use crate::log::{self, Level};
@@ -37,10 +37,13 @@ pub(crate) enum Ended {
 }
 
 /// Runs a task that `State::start` gave to the caller, who hands over the runner's
-/// reference. Not contained. `at_end` is asked once, when the function has returned and
+/// reference. Not contained. `at_end` is asked once, when the function has returned a code and
 /// before anybody can see it: how long the task was queued and ran, in ticks.
 #[inline(always)]
-pub(crate) fn run_started(cell: TaskRef, at_end: impl FnOnce(&TaskRef) -> (u64, u64)) -> Ended {
+pub(crate) fn run_started(
+    cell: TaskRef,
+    at_end: impl FnOnce(&TaskRef, i32) -> (u64, u64),
+) -> Ended {
     // SAFETY: F2: started by the caller, so the arguments are ours.
     let call = match contain(|| unsafe { Call::prepare(&cell) }) {
         Ok(call) => call,
@@ -50,7 +53,7 @@ pub(crate) fn run_started(cell: TaskRef, at_end: impl FnOnce(&TaskRef) -> (u64, 
     let Some(cell) = &guard.0 else { return Ended::TooLate };
     let code = call.make(cell);
     let Some(cell) = guard.0.take() else { return Ended::TooLate };
-    if let Ok((queued, ran)) = contain(|| at_end(&cell)) {
+    if let Ok((queued, ran)) = contain(|| at_end(&cell, code)) {
         // SAFETY: the function has returned, and the arguments are gone.
         unsafe { cell.stamp_durations(queued, ran) };
     }
@@ -80,6 +83,16 @@ pub(crate) unsafe fn end(cell: NonNull<TaskCell>, code: i32) -> Ended {
     ended
 }
 
+/// A reference to a future that a kept promise is about to fail, if that is of a task, and
+/// only promises refer to it; for `report_failure`.
+pub(crate) fn unobserved_detached(cell: &TaskCell) -> Option<TaskRef> {
+    let seen = cell.snapshot();
+    // Relaxed: a hint. Each promise has a reference.
+    let promises = cell.promises.load(Ordering::Relaxed);
+    let alone = seen.has(RAN) && !seen.has(IN_TASK | HOOKS) && seen.refs() <= promises;
+    alone.then(|| cell.clone_ref())
+}
+
 /// A reference to a task that is about to fail, if the runner has the only one and no
 /// callback will be told.
 #[inline(always)]
@@ -92,8 +105,9 @@ fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
     (fails && seen.refs() == 1 && !seen.has(HOOKS)).then(|| cell.clone_ref())
 }
 
+/// Tells the log of a failure that nobody will see. Not contained.
 #[cold]
-fn report_failure(cell: TaskRef, ended: Ended) {
+pub(crate) fn report_failure(cell: TaskRef, ended: Ended) {
     if ended == Ended::Settled(Outcome::Failed) {
         let name = cell.spec().map_or(&b""[..], |spec| spec.name.as_bytes());
         let message = cell.message().as_bytes();
@@ -134,7 +148,7 @@ pub(crate) fn thread_ended(cell: TaskRef) {
 pub(super) fn run_here(cell: TaskRef) {
     if let Ok(true) = contain(|| cell.state.start(false)) {
         let _user = InUser::enter();
-        run_started(cell, |_| (0, 0));
+        run_started(cell, |_, _| (0, 0));
     }
 }
 

@@ -3,10 +3,11 @@
 //! A continuation is one block: its own cell, the arguments, and the hook that waits in
 //! its input. Its life is an ordinary task's, but that it is queued when the input settles.
 
-use super::cell::{FreeFn, TaskCell, TaskRef, Work};
+use super::cell::{FreeFn, TaskCell, TaskRef};
 use super::due;
 use super::extra::Spec;
 use super::hook::{self, Action, DoneFn, Home, Hook};
+use super::make::Work;
 use super::owner::OwnerRef;
 use super::settle;
 use super::state::ARGS;

@@ -3,7 +3,7 @@
 
 use super::deadlock;
 use super::pool::Pool;
-use super::worker::{Begun, Slot};
+use super::worker::{Begun, DECLARED, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
 use crate::future::owner::{Owner, OwnerRef, attention};
@@ -212,6 +212,8 @@ pub(crate) fn declare_begin() {
         let mine = slot.mine();
         mine.declared_blocks.set(mine.declared_blocks.get() + 1);
         mine.block_depth.set(mine.block_depth.get() + 1);
+        // Relaxed: this thread looks at it.
+        slot.public().called.fetch_or(DECLARED, Ordering::Relaxed);
         if mine.block_depth.get() == 1 && !slot.pool().is_inherited() {
             mine.blocked_forever.set(false);
             slot.stand_aside();
@@ -222,11 +224,29 @@ pub(crate) fn declare_begin() {
 /// `cfut_blocking_end`: nothing without a begin.
 pub(crate) fn declare_end() {
     if let Some(slot) = this_slot() {
-        let mine = slot.mine();
-        if mine.declared_blocks.get() > 0 {
-            mine.declared_blocks.set(mine.declared_blocks.get() - 1);
-            slot.end_block(mine.blocked_forever.get());
+        slot.end_one_declared();
+    }
+}
+
+impl Slot {
+    /// False: there is none.
+    fn end_one_declared(&self) -> bool {
+        let mine = self.mine();
+        let left = mine.declared_blocks.get();
+        if left <= 1 {
+            // Relaxed: as in `declare_begin`.
+            self.public().called.fetch_and(!DECLARED, Ordering::Relaxed);
         }
+        if left > 0 {
+            mine.declared_blocks.set(left - 1);
+            self.end_block(mine.blocked_forever.get());
+        }
+        left > 0
+    }
+
+    /// The last task on the stack is over, and with it what it declared.
+    pub(super) fn end_declared(&self) {
+        while self.end_one_declared() {}
     }
 }
 
@@ -290,24 +310,19 @@ impl Drop for Seat {
 pub(super) unsafe fn run_in_seat(owner: NonNull<Owner>, task: TaskRef) {
     // SAFETY: by the contract the pool is alive.
     let (pool, reference) = unsafe { (Pool::of(owner), OwnerRef::retain(owner)) };
-    let timed = pool.prepare_timed(&task);
+    pool.arm(&task);
     let begun = Begun::now(&task);
     let ended = {
         let _user = due::InUser::enter();
         let _seat = Seat::enter(reference);
-        run::run_started(task, |task| {
-            if timed.is_some() {
-                pool.charge_result(task);
-            }
+        run::run_started(task, |task, code| {
+            pool.note_return(task, code);
             begun.durations(clock::ticks())
         })
     };
     // SAFETY: the caller still holds its own reference.
     let pool = unsafe { Pool::of(owner) };
     pool.count_end(ended);
-    if let Some(task) = timed {
-        let _ = contain(|| pool.disarm(task, ended));
-    }
     due::run_pending();
 }
 

@@ -4,7 +4,7 @@ use super::pool::{Pool, first_deadline};
 use super::timer::NEVER;
 use crate::error::Line;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::run::Ended;
+use crate::future::run::DETACH;
 use crate::future::settle::Verdict;
 use crate::future::state::{EXTRA, Life, Outcome};
 use crate::platform::clock::Instant;
@@ -34,15 +34,12 @@ impl Pool {
         expire_queued(task, Instant::now())
     }
 
-    /// A timed task begins: its deadlines are those of a running one. The answer is a
-    /// reference for `disarm`. Not contained, but calls nobody.
-    #[inline]
-    pub(super) fn prepare_timed(&self, task: &TaskRef) -> Option<TaskRef> {
-        if !task.snapshot().has(EXTRA) {
-            return None;
+    /// A task with options begins: its deadlines are those of a running one. Not contained,
+    /// but calls nobody.
+    pub(super) fn arm(&self, task: &TaskRef) {
+        if task.snapshot().has(EXTRA) {
+            let _ = contain(|| self.arm_run_timeout(task));
         }
-        let _ = contain(|| self.arm_run_timeout(task));
-        Some(task.clone())
     }
 
     fn arm_run_timeout(&self, task: &TaskCell) {
@@ -59,10 +56,15 @@ impl Pool {
         }
     }
 
-    /// The function of a timed task has returned.
-    pub(super) fn disarm(&self, task: TaskRef, ended: Ended) {
-        if ended != Ended::Detached {
-            self.timers.remove(&task);
+    /// The function of a task with options has returned `code`, and the task is about to end,
+    /// unless it is detached: then it goes on with its deadlines.
+    pub(super) fn note_return(&self, task: &TaskRef, code: i32) {
+        if !task.snapshot().has(EXTRA) {
+            return;
+        }
+        self.charge_result(task);
+        if code != DETACH {
+            self.timers.remove(task);
         }
     }
 
@@ -105,7 +107,7 @@ impl Pool {
     // ---- bytes of unread results ----
 
     /// Counts the bytes of a result against the bound, until it is read.
-    pub(super) fn charge_result(&self, task: &TaskRef) {
+    fn charge_result(&self, task: &TaskRef) {
         let Some(bound) = self.bound.as_ref().filter(|bound| bound.counts_bytes()) else { return };
         let bytes = task.recorded_bytes();
         if bytes == 0 {

@@ -22,7 +22,7 @@
 use super::inbox::LANES;
 use super::pool::{Phase, Pool};
 use super::sleep::Notified;
-use super::worker::{self, Slot};
+use super::worker::{self, DORMANT, Slot};
 use crate::error::{Result, fail};
 use crate::future::due;
 use crate::future::owner::OwnerRef;
@@ -291,8 +291,9 @@ impl Looks {
 
     /// Goes to sleep, unless something came up meanwhile.
     fn stop(&mut self, pool: &Pool) -> bool {
-        // The precise look comes after it.
         pool.monitor.change(WATCHING, ASLEEP);
+        // SeqCst: the change before the precise look; pairs with the fence of a nested push, and
+        // with the lock of the inbox.
         crate::sync::fence(Ordering::SeqCst);
         let census = pool.sleep.census();
         let needed = pool.has_work()
@@ -342,7 +343,7 @@ impl Pool {
         let used = cpu.saturating_sub(public.seen_cpu.swap(cpu, Ordering::Relaxed));
         public.seen_at.store(now, Ordering::Relaxed);
         let computes = used >= span / 4;
-        if public.dormant.load(Ordering::Relaxed) != 0 {
+        if public.called.load(Ordering::Relaxed) & DORMANT != 0 {
             if computes {
                 self.wake_dormant(slot);
             }
@@ -358,15 +359,15 @@ impl Pool {
     fn put_to_rest(&self, slot: &Slot, since: u64) -> bool {
         let public = slot.public();
         let _roster = self.roster.lock();
-        // Relaxed: `dormant` changes under this lock; the worker looks at it when the
+        // Relaxed: DORMANT changes under this lock; the worker looks at it when the
         // task returns, and takes the lock then.
         if public.since.load(Ordering::Relaxed) != since
-            || public.dormant.load(Ordering::Relaxed) != 0
+            || public.called.load(Ordering::Relaxed) & DORMANT != 0
             || public.blocked.load(Ordering::Relaxed)
         {
             return false;
         }
-        public.dormant.store(1, Ordering::Relaxed);
+        public.called.fetch_or(DORMANT, Ordering::Relaxed);
         self.sleep.mark_dormant();
         true
     }
@@ -375,7 +376,7 @@ impl Pool {
     pub(super) fn wake_dormant(&self, slot: &Slot) {
         let _roster = self.roster.lock();
         // Relaxed: changes under this lock.
-        if slot.public().dormant.swap(0, Ordering::Relaxed) != 0 {
+        if slot.public().called.fetch_and(!DORMANT, Ordering::Relaxed) & DORMANT != 0 {
             self.sleep.unmark_dormant();
         }
     }

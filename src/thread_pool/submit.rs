@@ -8,8 +8,9 @@ use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
 use crate::future::arena;
-use crate::future::cell::{Data, TaskCell, TaskFn, TaskRef, Work};
+use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
+use crate::future::make::{Data, Work};
 use crate::future::owner::attention;
 use crate::future::state::Outcome;
 use crate::local::{self, Local};
@@ -427,18 +428,18 @@ impl Pool {
             self.take_room_for_many(bound, all)?;
         }
         let result = (|| {
-            let mut own = Vec::new();
-            let places = match out {
-                // SAFETY: by the contract.
-                Some(out) => unsafe { std::slice::from_raw_parts_mut(out.as_ptr().cast(), count) },
-                None => {
-                    own.try_reserve_exact(count)
-                        .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
-                    own.resize_with(count, std::mem::MaybeUninit::uninit);
-                    &mut own[..]
-                }
-            };
-            self.make_and_push_all(make_work, bytes, spec, out.is_some(), places)
+            // Not in `out` itself, which nothing is written to if the batch is refused.
+            let mut places = Vec::new();
+            places
+                .try_reserve_exact(count)
+                .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
+            places.resize_with(count, std::mem::MaybeUninit::uninit);
+            self.make_and_push_all(make_work, bytes, spec, out.is_some(), &mut places)?;
+            if let Some(out) = out {
+                // SAFETY: by the contract there is room, and all places were written.
+                unsafe { out.as_ptr().copy_from_nonoverlapping(places.as_ptr().cast(), count) };
+            }
+            Ok(())
         })();
         if result.is_err() {
             self.give_room(count as u64, bytes.saturating_mul(count as u64));

@@ -145,8 +145,9 @@ fn sift_down(heap: &mut [Entry], mut place: usize) {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::future::cell::{TaskCell, Work};
+    use crate::future::cell::TaskCell;
     use crate::future::extra::Spec;
+    use crate::future::make::Work;
     use crate::shared::Shared;
     use proptest::prelude::*;
 

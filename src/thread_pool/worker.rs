@@ -110,8 +110,8 @@ pub(super) struct Public {
     pub(super) thread: AtomicI32,
     /// When the task on top of the stack began, in ticks; 0 = none runs.
     pub(super) since: AtomicU64,
-    /// The monitor has counted this worker as dormant; changes under the roster's lock.
-    pub(super) dormant: AtomicU32,
+    /// What is to be seen to when the task has returned: DORMANT, DECLARED.
+    pub(super) called: AtomicU32,
     /// What the monitor saw of it last.
     pub(super) seen_cpu: AtomicU64,
     pub(super) seen_at: AtomicU64,
@@ -127,6 +127,11 @@ pub(super) struct Public {
     nested_since: AtomicU64,
     pub(super) tally: Tally,
 }
+
+/// The monitor has counted this worker as dormant; changes under the roster's lock.
+pub(super) const DORMANT: u32 = 1;
+/// The task has declared to block, and not that it is over; changed by the worker.
+pub(super) const DECLARED: u32 = 1 << 1;
 
 /// A task that is being run, on the stack of its worker.
 pub(super) struct Frame {
@@ -163,7 +168,7 @@ impl Slot {
         let public = Public {
             thread: AtomicI32::new(0),
             since: AtomicU64::new(0),
-            dormant: AtomicU32::new(0),
+            called: AtomicU32::new(0),
             seen_cpu: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
             awaited: AtomicPtr::new(ptr::null_mut()),

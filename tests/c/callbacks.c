@@ -214,9 +214,33 @@ static void callback_runs_in_the_thread_that_cancels(void)
     check_close(pool);
 }
 
+static void exit_in_callback(cfut_future *future, void *arg)
+{
+    (void)future;
+    (void)arg;
+    pthread_exit(NULL);
+}
+
+/* A callback that ends the worker's thread harms neither the pool nor other callbacks. */
+static void callback_cannot_harm_a_worker(void)
+{
+    cfut_executor *pool = check_pool(1);
+    gate gate = GATE_CLOSED;
+    struct call call = NOT_CALLED;
+    cfut_future *future = gate_submit(pool, &gate);
+    CHECK_OK(cfut_future_on_done(future, NULL, exit_in_callback, NULL, NULL));
+    CHECK_OK(cfut_future_on_done(future, NULL, note_call, &call, NULL));
+    latch_open(&gate.open);
+    latch_wait(&call.called);
+    CHECK_OK(end_of(future)); /* the task had ended */
+    CHECK_OK(end_of(submit_nothing(pool)));
+    check_close(pool);
+}
+
 CHECK_MAIN(CASE(callback_in_the_settling_thread), CASE(callback_of_a_settled_one_comes_at_once),
            CASE(callback_in_the_worker), CASE(callback_on_an_executor),
            CASE(callback_on_an_executor_that_is_shut_down), CASE(callback_on_a_full_executor),
            CASE(callbacks_added_during_callbacks_run_too),
            CASE(callback_argument_is_freed_after_the_call), CASE(callback_may_release_the_future),
-           CASE(callback_of_a_released_future), CASE(callback_runs_in_the_thread_that_cancels))
+           CASE(callback_of_a_released_future), CASE(callback_runs_in_the_thread_that_cancels),
+           CASE(callback_cannot_harm_a_worker))

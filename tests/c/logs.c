@@ -164,6 +164,79 @@ static void what_is_not_told(void)
     CHECK_OK(cfut_set_log(NULL, NULL, NULL));
 }
 
+static void failure_without_a_future(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_task *task = task_named(fail_named, "print page");
+    CHECK_OK(cfut_submit_task(pool, task, NULL, 0, NULL));
+    cfut_task_free(task);
+    expect_failure_told(&messages, "print page");
+    check_close(pool);
+}
+
+static void failure_of_a_future_released_before(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    gate gate = GATE_CLOSED;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    gate_hold(pool, &gate);
+    cfut_future_release(submit_once(pool, task_named(fail_named, "print page"), NULL, 0));
+    latch_open(&gate.open);
+    expect_failure_told(&messages, "print page");
+    check_close(pool);
+}
+
+struct detached {
+    latch kept;
+    cfut_promise *promise;
+};
+
+static int32_t detach_task(cfut_promise *self, const void *data, size_t length)
+{
+    struct detached *detached;
+    memcpy(&detached, data, length);
+    detached->promise = cfut_promise_retain(self);
+    latch_open(&detached->kept);
+    return CFUT_DETACH;
+}
+
+static void failure_of_a_detached_task(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    struct detached detached = { LATCH_CLOSED, NULL }, *data = &detached;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_future_release(
+        submit_once(pool, task_named(detach_task, "print page"), &data, sizeof data));
+    latch_wait(&detached.kept);
+    CHECK_OK(cfut_promise_fail(detached.promise, 42, "no paper"));
+    cfut_promise_release(detached.promise);
+    expect_failure_told(&messages, "print page");
+    check_close(pool);
+}
+
+static void failures_of_a_batch(void)
+{
+    cfut_executor *pool = check_pool(2);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_task *task = task_named(return_task, "sort");
+    int32_t items[6] = { 0, 5, 0, 5, 0, 0 };
+    CHECK_OK(cfut_submit_many(pool, task, items, sizeof items[0], 6, NULL));
+    cfut_task_free(task);
+    check_close(pool);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    CHECK_EQ(messages.count, 2);
+    CHECK(last_has(&messages, "sort"));
+    CHECK(last_has(&messages, "5"));
+    CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
 CHECK_MAIN(CASE(broken_executor_is_told), CASE(no_function_no_messages),
            CASE(argument_is_freed_when_replaced), CASE(function_may_call_the_library),
-           CASE(failure_of_a_task_without_a_name), CASE(what_is_not_told))
+           CASE(failure_of_a_task_without_a_name), CASE(what_is_not_told),
+           CASE(failure_without_a_future), CASE(failure_of_a_future_released_before),
+           CASE(failure_of_a_detached_task), CASE(failures_of_a_batch))

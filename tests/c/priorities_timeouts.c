@@ -358,6 +358,16 @@ static void callback_of_an_expired_one(void)
     CHECK_EQ(calls, 1);
 }
 
+static void low_is_not_starved_by_high(void)
+{
+    expect_no_starvation(1, -1);
+}
+
+static void normal_is_not_starved_by_high(void)
+{
+    expect_no_starvation(1, 0);
+}
+
 CHECK_MAIN(CASE(higher_is_started_first), CASE(order_within_a_priority),
            CASE(low_is_not_starved_by_normal), CASE(equal_is_not_starved_by_nested),
            CASE(priorities_have_a_range), CASE(queue_time_out_passes),
@@ -366,4 +376,5 @@ CHECK_MAIN(CASE(higher_is_started_first), CASE(order_within_a_priority),
            CASE(run_time_out_of_one_that_heeds_it), CASE(run_time_out_starts_with_the_run),
            CASE(total_time_out_counts_the_queue), CASE(run_time_out_of_a_detached_one),
            CASE(in_time_is_in_time), CASE(many_deadlines), CASE(time_outs_of_a_batch),
-           CASE(cancelled_before_its_deadline), CASE(callback_of_an_expired_one))
+           CASE(cancelled_before_its_deadline), CASE(callback_of_an_expired_one),
+           CASE(low_is_not_starved_by_high), CASE(normal_is_not_starved_by_high))

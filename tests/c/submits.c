@@ -515,6 +515,19 @@ static void many_from_a_task(void)
     }
 }
 
+static void many_refused_writes_nothing(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_of(nothing_task);
+    cfut_future *futures[2] = { NULL, NULL };
+    int64_t items[2] = { 1, 2 };
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    CHECK_STATUS(cfut_submit_many(pool, task, items, 8, 2, futures), CFUT_ESHUTDOWN);
+    CHECK(futures[0] == NULL && futures[1] == NULL);
+    cfut_task_free(task);
+    check_close(pool);
+}
+
 CHECK_MAIN(CASE(data_of_every_length), CASE(no_data), CASE(refused_is_not_run),
            CASE(current_executor), CASE(one_worker_keeps_the_order),
            CASE(one_worker_keeps_the_order_of_nested_ones), CASE(builder_may_go_at_once),
@@ -526,4 +539,4 @@ CHECK_MAIN(CASE(data_of_every_length), CASE(no_data), CASE(refused_is_not_run),
            CASE(closure_argument_of_one_that_ends_its_thread), CASE(many_in_order),
            CASE(many_large_items), CASE(many_without_futures), CASE(many_of_none),
            CASE(many_refuses_all_or_nothing), CASE(many_cancelled_one_by_one),
-           CASE(many_from_a_task))
+           CASE(many_from_a_task), CASE(many_refused_writes_nothing))

@@ -480,6 +480,27 @@ static void thread_that_ends_while_it_blocks(void)
     check_close(pool);
 }
 
+static int32_t begin_without_end(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self;
+    (void)data;
+    (void)length;
+    cfut_blocking_begin();
+    cfut_blocking_begin();
+    return 0;
+}
+
+/* The task has returned: it blocks no longer. */
+static void begin_that_nothing_ends(void)
+{
+    cfut_executor *pool = check_pool(1);
+    for (int i = 0; i < 5; i++) {
+        CHECK_OK(end_of(submit(pool, begin_without_end, NULL, 0)));
+        CHECK_OK(end_of(submit_nothing(pool)));
+    }
+    check_close(pool);
+}
+
 CHECK_MAIN(CASE(time_out_of_0_only_looks), CASE(time_out_is_not_early),
            CASE(many_threads_wait_for_one), CASE(waits_go_on_over_signals),
            CASE(waiters_do_not_help_by_default), CASE(waiters_help_if_asked),
@@ -489,4 +510,5 @@ CHECK_MAIN(CASE(time_out_of_0_only_looks), CASE(time_out_is_not_early),
            CASE(claim_takes_the_awaited_one_only), CASE(time_limited_waits_run_nothing),
            CASE(another_worker_stands_in), CASE(every_kind_of_wait_in_a_task),
            CASE(one_worker_is_a_lock), CASE(announced_blocking_lets_another_run),
-           CASE(end_that_nothing_began), CASE(thread_that_ends_while_it_blocks))
+           CASE(end_that_nothing_began), CASE(thread_that_ends_while_it_blocks),
+           CASE(begin_that_nothing_ends))

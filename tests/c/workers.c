@@ -507,6 +507,44 @@ static void figures_add_up(void)
     check_close(pool);
 }
 
+/* ---- threads that end before their first task ---- */
+
+static int32_t exit_thread(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self;
+    (void)data;
+    (void)length;
+    pthread_exit(NULL);
+}
+
+/* The pool breaks; it does not make threads for ever. */
+static void expect_broken(cfut_executor *pool)
+{
+    CHECK_STATUS(cfut_executor_warm(pool, CFUT_FOREVER), CFUT_BROKEN);
+    CHECK_STATUS(cfut_submit(pool, nothing_task, NULL, 0, NULL), CFUT_BROKEN);
+    CHECK(check_stat(pool, CFUT_STAT_WORKERS_STARTED) <= 2);
+    check_close(pool);
+}
+
+static void initializer_that_ends_its_thread(void)
+{
+    expect_broken(pool_with_initializer(1, exit_thread, NULL, 0));
+}
+
+static int32_t exit_hook(void *arg, uint32_t worker)
+{
+    (void)arg;
+    (void)worker;
+    pthread_exit(NULL);
+}
+
+static void hook_that_ends_its_thread(void)
+{
+    cfut_options *options = options_of(1);
+    CHECK_OK(cfut_options_set_worker_hooks(options, exit_hook, NULL, NULL, NULL));
+    expect_broken(check_pool_with(options));
+}
+
 CHECK_MAIN(CASE(threads_start_lazily), CASE(blocked_tasks_get_more_threads),
            CASE(never_more_threads_than_asked_for),
            CASE(computing_tasks_get_no_more_threads_than_processors), CASE(idle_workers_leave),
@@ -519,4 +557,5 @@ CHECK_MAIN(CASE(threads_start_lazily), CASE(blocked_tasks_get_more_threads),
            CASE(hook_that_fails_breaks_the_pool), CASE(hook_argument_is_freed_with_the_last_user),
            CASE(hooks_know_their_executor), CASE(names_of_threads), CASE(stack_size),
            CASE(nice_value_of_the_workers_alone), CASE(signals_are_left_to_the_host),
-           CASE(figures_add_up))
+           CASE(figures_add_up), CASE(initializer_that_ends_its_thread),
+           CASE(hook_that_ends_its_thread))

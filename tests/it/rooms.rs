@@ -11,7 +11,7 @@ const OPEN: &[&str] = &["checks", "error", "local", "quiet", "shared", "sync", "
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // At the bottom: knows nobody.
     ("error", &[]),
-    ("local", &[]),
+    ("local", &["platform"]),
     ("platform", &[]),
     ("unwind", &["error"]),
     // Open to all, so they may know only what is below everybody.

@@ -46,7 +46,7 @@ pub(crate) fn is_word(letter: char) -> bool {
 }
 
 /// What only test builds have.
-const FOR_TESTS: &[&str] = &["models.rs", "fuzzing.rs"];
+const FOR_TESTS: &[&str] = &["models.rs", "tests.rs", "fuzzing.rs"];
 
 /// All of src/ but for the above.
 pub(crate) fn sources() -> Vec<Source> {

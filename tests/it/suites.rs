@@ -200,6 +200,7 @@ suite!(
     callback_may_release_the_future,
     callback_of_a_released_future,
     callback_runs_in_the_thread_that_cancels,
+    callback_cannot_harm_a_worker,
 );
 
 suite!(
@@ -244,6 +245,7 @@ suite!(
     many_refuses_all_or_nothing,
     many_cancelled_one_by_one,
     many_from_a_task,
+    many_refused_writes_nothing,
 );
 
 suite!(
@@ -291,6 +293,8 @@ suite!(
     time_outs_of_a_batch,
     cancelled_before_its_deadline,
     callback_of_an_expired_one,
+    low_is_not_starved_by_high,
+    normal_is_not_starved_by_high,
 );
 
 suite!(
@@ -376,6 +380,7 @@ suite!(
     announced_blocking_lets_another_run,
     end_that_nothing_began,
     thread_that_ends_while_it_blocks,
+    begin_that_nothing_ends,
 );
 
 suite!(
@@ -405,6 +410,8 @@ suite!(
     nice_value_of_the_workers_alone,
     signals_are_left_to_the_host,
     figures_add_up,
+    initializer_that_ends_its_thread,
+    hook_that_ends_its_thread,
 );
 
 suite!(
@@ -415,4 +422,8 @@ suite!(
     function_may_call_the_library,
     failure_of_a_task_without_a_name,
     what_is_not_told,
+    failure_without_a_future,
+    failure_of_a_future_released_before,
+    failure_of_a_detached_task,
+    failures_of_a_batch,
 );

@@ -6,7 +6,6 @@ use crate::local::{self, Local, Magazine, NOWHERE};
 use crate::platform::{fork, thread};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
-use std::sync::atomic::Ordering;
 
 /// Blocks a thread fetches at first; later twice as many each time, up to a chain.
 const FIRST_WANTED: u32 = 16;
@@ -83,8 +82,7 @@ pub(crate) unsafe fn release(block: NonNull<u8>, class: usize) {
 /// more has to be looked at: a block may be the parent's.
 #[inline(always)]
 pub(crate) fn is_ready(local: &Local) -> bool {
-    // Relaxed: the number alone is meant, and no other process reads 1.
-    local.process.get().load(Ordering::Relaxed) == 1
+    local.process.get().is(1)
 }
 
 /// As `release`, where `is_ready`.

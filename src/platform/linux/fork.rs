@@ -32,11 +32,25 @@ pub(crate) fn generation() -> u32 {
     }
 }
 
-/// The word that holds the generation of whatever process reads it, or 0 before that has
-/// asked. It stays where it is once `watch` was called.
-pub(crate) fn word() -> &'static AtomicU32 {
-    // SAFETY: as in `generation`. Acquire: too.
-    unsafe { &*WORD.load(Ordering::Acquire) }
+/// A word that holds the generation of whatever process reads it, or 0 before that has asked.
+#[repr(transparent)]
+pub(crate) struct Word(AtomicU32);
+
+impl Word {
+    /// The generation of no process.
+    pub(crate) const NONE: Word = Word(AtomicU32::new(0));
+
+    #[inline(always)]
+    pub(crate) fn is(&self, generation: u32) -> bool {
+        // Relaxed: the number alone is meant.
+        self.0.load(Ordering::Relaxed) == generation
+    }
+}
+
+/// The word of the calling process. It stays where it is once `watch` was called.
+pub(crate) fn word() -> &'static Word {
+    // SAFETY: as in `generation`, and a Word is nothing but its number. Acquire: as there.
+    unsafe { &*WORD.load(Ordering::Acquire).cast::<Word>() }
 }
 
 /// Maps the page, once a process family; called before the first handle exists.

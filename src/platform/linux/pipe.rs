@@ -3,8 +3,8 @@
 //! A pipe and not an eventfd: Node's stream wrappers refuse eventfds, and other Unixes have
 //! none. One byte stands for "something is waiting".
 
-use crate::platform::Errno;
 use super::thread::without_cancellation;
+use crate::platform::Errno;
 use crate::platform::fault::{self, Site};
 
 /// A non-blocking close-on-exec pipe that holds at most one byte.

@@ -82,22 +82,20 @@ impl Slot {
         self.batch.pop()
     }
 
-    /// High priority goes first; and now and then outside work goes before the worker's own,
-    /// and low priority before both, so that none waits for ever.
+    /// High priority goes first; and now and then outside work goes before that and the
+    /// worker's own, and low priority before all, so that none waits for ever.
     #[cold]
     #[inline(never)]
     fn find_out_of_turn(&self) -> Option<Entry> {
         let (mine, pool) = (self.mine(), self.pool());
         let inbox = &pool.inbox;
-        if pool.owner.needs(attention::URGENT) {
-            if let Some(entry) = inbox.pop_one(Lane::High) {
-                return Some(entry);
-            }
-            // Whoever pushes another, calls after that.
-            inbox.if_empty(Lane::High, || pool.owner.end_attention(attention::URGENT));
-        }
         if mine.fuel.get() != 0 {
-            return None;
+            let entry = inbox.pop_one(Lane::High);
+            if entry.is_none() {
+                // Whoever pushes another, calls after that.
+                inbox.if_empty(Lane::High, || pool.owner.end_attention(attention::URGENT));
+            }
+            return entry;
         }
         mine.fuel.set(FAIRNESS);
         if !mine.ran_long.replace(false) {

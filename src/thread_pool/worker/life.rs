@@ -1,10 +1,11 @@
 //! How a worker thread comes and goes.
 
-use super::Slot;
 use super::find::Next;
+use super::{DECLARED, Slot};
 use crate::error::Lossy;
-use crate::future::cell::{TaskCell, TaskRef, Work};
+use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
+use crate::future::make::Work;
 use crate::future::owner::OwnerRef;
 use crate::future::run::{self, Ended};
 use crate::future::state::Outcome;
@@ -188,7 +189,7 @@ impl Slot {
         let _ = contain(|| task.state.start(false));
         let ended = {
             let _user = due::InUser::enter();
-            run::run_started(task, |_| (0, 0))
+            run::run_started(task, |_, _| (0, 0))
         };
         due::run_pending();
         match ended {
@@ -329,6 +330,9 @@ fn leave_pool(slot: &Slot, pool: &Pool) {
         pool.turn.give();
     }
     slot.settle_dormancy();
+    mine.declared_blocks.set(0);
+    // Relaxed: as in `leave_frame`.
+    slot.public.called.fetch_and(!DECLARED, Ordering::Relaxed);
     if !mine.uncounted.replace(true) {
         // A thread that ends inside a task may have declared to block.
         if mine.block_depth.replace(0) > 0 {

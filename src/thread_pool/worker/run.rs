@@ -82,7 +82,7 @@ impl Slot {
             let frame =
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
-            run::run_started(task, |_| self.end_of(begun))
+            run::run_started(task, |_, _| self.end_of(begun))
         };
         self.count(ended);
         self.call_what_is_due();
@@ -92,20 +92,17 @@ impl Slot {
     #[inline(never)]
     fn run_with_care(&self, task: TaskRef, begun: Begun) {
         let pool = self.pool();
-        let timed = pool.prepare_timed(&task);
+        pool.arm(&task);
         let ended = {
             let frame =
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
-            run::run_started(task, |task| {
-                pool.charge_result(task);
+            run::run_started(task, |task, code| {
+                pool.note_return(task, code);
                 self.end_of(begun)
             })
         };
         self.count(ended);
-        if let Some(task) = timed {
-            let _ = contain(|| pool.disarm(task, ended));
-        }
         self.call_what_is_due();
     }
 
@@ -187,12 +184,22 @@ impl Slot {
         mine.frames.set(unsafe { mine.frames.get().as_ref() }.map_or(ptr::null(), |top| top.below));
         // Relaxed: as in `enter`.
         public.since.store(outer_since, Ordering::Relaxed);
-        // Relaxed: set under the roster's lock; looked at again under it.
-        if public.dormant.load(Ordering::Relaxed) != 0 {
-            self.pool().wake_dormant(self);
+        // Relaxed: set by this thread, or under the roster's lock and looked at again under it.
+        if public.called.load(Ordering::Relaxed) != 0 {
+            self.answer_call(outer_since == 0);
         }
         if outer_since == 0 && mine.has_turn.replace(false) {
             self.pool().turn.give();
         }
+    }
+
+    /// Sees to `called`, after a task; `bottom`: none is left on the stack.
+    #[cold]
+    #[inline(never)]
+    fn answer_call(&self, bottom: bool) {
+        if bottom {
+            let _ = contain(|| self.end_declared());
+        }
+        self.pool().wake_dormant(self);
     }
 }

@@ -72,9 +72,9 @@ impl Slot {
             // SAFETY: just started, with the queue's reference, which becomes the runner's.
             let (end, after) = unsafe { run_task(self, &straight.frame, entry, (at, long)) };
             at = end;
-            // Relaxed: set under the roster's lock; looked at again under it. (A task that has
-            // blocked and so taken the turn has called the attention of the next look.)
-            if matches!(after, After::Calls) || self.public.dormant.load(Ordering::Relaxed) != 0 {
+            // Relaxed: as in `leave_frame`. (A task that has blocked and so taken the turn has
+            // called the attention of the next look.)
+            if matches!(after, After::Calls) || self.public.called.load(Ordering::Relaxed) != 0 {
                 break None;
             }
         };
