@@ -2,7 +2,10 @@
 //! surroundings.
 
 use crate::suites::suite;
-use crate::support::root;
+use crate::support::{build, build_with, library_dir, root, soname, succeed};
+use std::io::Write;
+use std::path::Path;
+use std::process::Command;
 
 suite!(statuses: ok, timeout, pending, cancelled, failed, expired, broken, end, too_late,
     einval, enomem, enotsup, eshutdown, efull, edeadlk, eforked, esys, epanic, estate,
@@ -20,15 +23,17 @@ suite!(forks: child_is_told, child_uses_new_pool_first, grandchild_is_told, chil
     fork_in_a_task_in_a_storm, fork_in_a_callback, wait_in_the_child);
 
 suite!(exits: tasks_end_their_threads, tasks_are_cancelled_by_pthread_cancel,
-    host_thread_is_cancelled_in_a_wait, destructors_of_threads_call, main_is_busy_at_exit,
-    user_code_exits, main_thread_ends, main_aborts, waits_go_on_over_signals,
+    cancel_is_pending_in_the_library, cancel_is_pending_at_return,
+    host_thread_is_cancelled_in_a_wait, start_hook_ends_the_thread, initializer_ends_the_thread,
+    stop_hook_ends_the_thread, callback_ends_the_thread, destructors_of_threads_call,
+    main_is_busy_at_exit, user_code_exits, main_thread_ends, main_aborts, waits_go_on_over_signals,
     timeouts_hold_over_signals, no_children, host_state_stays);
 
 suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_callback_in_host,
     from_callback_at_once, from_callback_of_cancel, from_inside_task, from_then_function,
     from_then_without_executor, from_free_in_worker, from_free_of_refused, from_free_of_value,
     from_free_of_buffer, from_start_hook, task_releases_its_executor, chain_of_callbacks,
-    chain_of_continuations, chain_is_dropped, nested_waits);
+    chain_of_continuations, chain_is_dropped, chain_is_released_settled, nested_waits);
 
 suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_them_fails,
     no_thread_for_time_outs, next_submit_replaces_a_worker, shutdown_replaces_a_worker,
@@ -37,7 +42,119 @@ suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_t
 
 suite!(no_memory: each_fails_once);
 
+suite!(one_cpu: counts_one, nested_waits, nested_waits_with_timeout,
+    host_waits_for_turning_task, turning_task_that_says_so, sleeping_tasks_get_workers,
+    turning_task_is_stopped, hand_overs, one_worker_keeps_the_order, full_queue);
+
 suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go);
+
+suite!(random_calls: calls_against_the_model, threads_against_the_rules);
+
+/// The cases of a program that was built.
+fn cases(program: &Path) -> Vec<String> {
+    let listed = succeed(Command::new(program).arg("--list"));
+    listed.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn exceptions_in_cpp() {
+    let program = build("tests/c/exceptions.cpp");
+    for case in cases(&program) {
+        succeed(Command::new(&program).arg(case));
+    }
+}
+
+/// A program that loads the library itself, and is not linked with it.
+#[test]
+fn library_is_let_go_and_stays() {
+    let program = build_with("tests/c/unload.c", &["-Wl,--as-needed"]);
+    succeed(Command::new(program).arg(library_dir().join(soname())));
+}
+
+// ---- under other programs ----
+
+/// Whether the system has a program; if not, says what is therefore not tried.
+fn has(program: &str, for_what: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        // Straight to the terminal: a test that passes shows nothing else.
+        let _ = writeln!(std::io::stderr(), "skipped, no {program} here: {for_what}");
+    }
+    found
+}
+
+/// Suites in which threads wait for each other, bound to one processor.
+#[test]
+fn suites_on_one_cpu() {
+    const SUITES: [&str; 6] =
+        ["behaviours", "statuses", "lifecycles", "reentrancy", "shortage", "random_calls"];
+    if !has("taskset", "the suites on one processor") {
+        return;
+    }
+    let first = first_cpu().to_string();
+    for suite in SUITES {
+        let program = build(&format!("tests/c/{suite}.c"));
+        for case in cases(&program) {
+            let mut command = Command::new("taskset");
+            command.args(["-c", &first]).arg(&program).arg(case).env("CHECK_SEQUENCES", "500");
+            succeed(&mut command);
+        }
+    }
+}
+
+fn first_cpu() -> usize {
+    // SAFETY: the set is filled before it is read.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        assert_eq!(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set), 0);
+        (0..libc::CPU_SETSIZE as usize).find(|&cpu| libc::CPU_ISSET(cpu, &set)).expect("a CPU")
+    }
+}
+
+/// What valgrind looks at, for wrong accesses and lost memory: each takes seconds.
+/// `CFUT_TEST_VALGRIND=all` for all cases of these suites.
+const UNDER_VALGRIND: [(&str, &[&str]); 7] = [
+    ("statuses", &["broken", "efull", "edeadlk", "epanic"]),
+    ("bad_input", &["null_tasks_and_submits", "null_futures", "null_results", "huge_sizes"]),
+    ("lifecycles", &["fails", "ends_its_thread", "cancelled_running"]),
+    ("reentrancy", &["from_inside_task", "task_releases_its_executor"]),
+    ("exits", &["tasks_end_their_threads", "callback_ends_the_thread"]),
+    ("stress", &["everything_at_once"]),
+    ("random_calls", &["calls_against_the_model", "threads_against_the_rules"]),
+];
+
+#[test]
+fn suites_under_valgrind() {
+    if !has("valgrind", "wrong accesses and lost memory") {
+        return;
+    }
+    let all = std::env::var("CFUT_TEST_VALGRIND").is_ok_and(|wanted| wanted == "all");
+    for (suite, some) in UNDER_VALGRIND {
+        let program = build(&format!("tests/c/{suite}.c"));
+        let every = cases(&program);
+        for case in every.iter().filter(|case| all || some.contains(&case.as_str())) {
+            succeed(&mut valgrind(&program, case));
+        }
+        assert!(some.iter().all(|case| every.iter().any(|one| one == case)), "{suite}: {some:?}");
+    }
+}
+
+fn valgrind(program: &Path, case: &str) -> Command {
+    let mut command = Command::new("valgrind");
+    command
+        .args(["--quiet", "--error-exitcode=9", "--fair-sched=yes", "--leak-check=full"])
+        .args(["--show-leak-kinds=definite,indirect"])
+        .args(["--errors-for-leak-kinds=definite,indirect"])
+        .arg(program)
+        .arg(case)
+        .env("CFUT_CHECK", "1")
+        .env("CHECK_SECONDS", "170")
+        .env("CHILD_SECONDS", "170")
+        .env("CHECK_SEQUENCES", "60");
+    command
+}
+
+// ---- what must not be forgotten ----
 
 /// Each pointer parameter of each export has its row in the tables of bad_input.c.
 #[test]
