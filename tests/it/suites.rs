@@ -427,3 +427,10 @@ suite!(
     failure_of_a_detached_task,
     failures_of_a_batch,
 );
+suite!(
+    leaving:
+    second_callback_of_a_worker,
+    second_callback_of_a_cancel,
+    callback_of_another_future,
+    callback_after_a_free_function,
+);
