@@ -55,7 +55,8 @@
  *
  * YOUR FUNCTIONS run with no lock of the library held. They may end their thread
  * (pthread_exit): the task then fails, and the worker is replaced. They must not leave by
- * longjmp or by a C++ exception: an exception that leaves a C function of yours ends the
+ * longjmp or by a C++ exception: one that leaves a task in a worker ends the program; one that
+ * leaves a callback comes out of the call that ran it, if nothing on the way ends the
  * program. A task that crashes takes the program with it; that is what process pools are for.
  *
  * NULL. A NULL handle gives CFUT_EINVAL from functions with a status and 0 or NULL from

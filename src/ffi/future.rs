@@ -135,7 +135,19 @@ fn wait_slowly(future: *mut cfut_future, timeout_ns: i64) -> cfut_status {
 #[inline(always)]
 fn wait_now(cell: &TaskCell) -> cfut_status {
     let seen = cell.snapshot();
-    if seen.is_settled() { status::of_outcome(seen.outcome()) } else { status::TIMEOUT }
+    if seen.is_settled() {
+        status::of_outcome(seen.outcome())
+    } else if cell.is_inherited() {
+        inherited()
+    } else {
+        status::TIMEOUT
+    }
+}
+
+#[cold]
+fn inherited() -> cfut_status {
+    let text = "this future was made before fork(); it settles in the parent process";
+    status::of_error(Error::new(Kind::Forked, format_args!("{text}")).0)
 }
 
 /// Waits for one future. Not contained: may run tasks and callbacks.
@@ -156,8 +168,7 @@ pub(super) fn wait_for(cell: &TaskCell, timeout: Timeout) -> cfut_status {
                 return status::of_error(Error::new(Kind::Deadlock, format_args!("{text}")).0);
             }
             Step::Inherited => {
-                let text = "this future was made before fork(); it settles in the parent process";
-                return status::of_error(Error::new(Kind::Forked, format_args!("{text}")).0);
+                return inherited();
             }
         }
     }
@@ -414,6 +425,7 @@ pub unsafe extern "C-unwind" fn cfut_future_on_done(
                 )?;
             }
             None => {
+                settle::check_fork(&future)?;
                 let action = Action::Callback(function, arg, arg_free);
                 let hook =
                     Hook::allocate(action).ok_or_else(|| Error::no_memory("a callback", 64))?;

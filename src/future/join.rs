@@ -47,6 +47,7 @@ fn layout(count: usize) -> Option<(usize, usize, Layout)> {
 
 /// A future that settles with `inputs`, of which there is at least one.
 pub(crate) fn join(inputs: &[&TaskCell], mode: Mode) -> Result<TaskRef> {
+    inputs.iter().try_for_each(|input| settle::check_fork(input))?;
     let count = inputs.len();
     let Some((hooks, places, layout)) = layout(count) else {
         return Err(Error::no_memory("a join", usize::MAX));

@@ -7,7 +7,7 @@ use super::cell::{FreeFn, TaskCell, TaskRef, number};
 use super::extra::Text;
 use super::make::Work;
 use super::result::{INLINE_RESULT, Payload};
-use super::settle::Verdict;
+use super::settle::{self, Verdict};
 use super::state::{DETACHED, EXTRA, IN_TASK, LATE, Life, Outcome, RECORDED, STOP};
 use crate::error::{Error, Kind, Result, fail};
 use crate::local;
@@ -252,9 +252,7 @@ pub(crate) enum Cancel {
 
 /// Cancels a future that has not started; asks a running one to stop if `stop`.
 pub(crate) fn cancel(cell: &TaskRef, stop: bool) -> Result<Cancel> {
-    if cell.is_inherited() && !cell.snapshot().is_settled() {
-        return fail!(Forked, "this future was made before fork(); it settles in the parent");
-    }
+    settle::check_fork(cell)?;
     let seen = cell.state.lock();
     match seen.life() {
         Life::Pending => {

@@ -191,6 +191,7 @@ impl Drop for Queue {
 /// Puts `future` into the queue once it settles.
 pub(crate) fn add(queue: &QueueRef, future: &TaskRef, tag: u64) -> Result<()> {
     queue.check_fork()?;
+    settle::check_fork(future)?;
     let Some(hook) = Hook::allocate(Action::Deliver(queue.clone(), tag)) else {
         return Err(Error::no_memory("an entry of a queue", super::arena::block_size(0)));
     };

@@ -15,6 +15,7 @@ use super::result::Payload;
 use super::state::{
     ARGS, DETACHED, DRAINING, HOOKS, IN_TASK, LOCK, Outcome, PayloadBits, Snapshot, WAITERS,
 };
+use crate::error::{Result, fail};
 use crate::sync::Ordering;
 use std::ptr::{self, NonNull};
 
@@ -222,7 +223,16 @@ impl WorkList {
     }
 }
 
-/// Adds a hook to a future, and carries it out if the future is settled.
+/// An error for a future that another process settles, and this one never sees settle: nothing
+/// can be hung on it, and its lock may be held by a thread that does not exist here.
+pub(crate) fn check_fork(cell: &TaskCell) -> Result<()> {
+    if cell.is_inherited() && !cell.snapshot().is_settled() {
+        return fail!(Forked, "this future was made before fork(); it settles in the parent");
+    }
+    Ok(())
+}
+
+/// Adds a hook to a future that passed `check_fork`, and carries it out if it is settled.
 pub(crate) fn hook_in(cell: &TaskRef, hook: NonNull<Hook>) {
     match cell.add_hook(hook) {
         Added::Waiting => {}

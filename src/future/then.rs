@@ -60,6 +60,7 @@ pub(crate) fn continue_with(
     free: Option<FreeFn>,
     spec: Option<Shared<Spec>>,
 ) -> Result<Option<TaskRef>> {
+    settle::check_fork(input)?;
     let has_handle = !matches!(call, ThenCall::Callback(_));
     let refs = if has_handle { 2 } else { 1 };
     let args = ThenArgs { call, argument, free, input: input.clone(), owner };

@@ -133,11 +133,11 @@ impl<'a> Wait<'a> {
             if seen.is_settled() {
                 return Step::Settled(seen.outcome());
             }
-            if self.timeout == Timeout::Now {
-                return Step::TimedOut;
-            }
             if self.cell.is_inherited() {
                 return Step::Inherited;
+            }
+            if self.timeout == Timeout::Now {
+                return Step::TimedOut;
             }
             if due::pending_nested() {
                 self.blocking = None;

@@ -434,3 +434,5 @@ suite!(
     callback_of_another_future,
     callback_after_a_free_function,
 );
+
+suite!(inherited: in_a_queue, with_a_callback, with_a_continuation, in_a_join);
