@@ -610,6 +610,38 @@ static void nested_waits(void)
     check_close(here.pool);
 }
 
+static latch logged = LATCH_CLOSED;
+static cfut_executor *log_pool;
+
+static int32_t failing_task(cfut_promise *self, const void *data, size_t length)
+{
+    (void)data;
+    (void)length;
+    return cfut_promise_fail(self, 41, "no luck");
+}
+
+static void log_and_call(int32_t level, const char *message, void *arg)
+{
+    cfut_future *future;
+    CHECK(strstr(message, "no luck") != NULL);
+    CHECK(level == CFUT_LOG_ERROR || level == CFUT_LOG_WARNING);
+    CHECK_OK(cfut_submit(log_pool, nothing_task, NULL, 0, &future));
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+    if (latch_count(&logged) == 0)
+        CHECK_OK(cfut_set_log(NULL, NULL, NULL)); /* out of its own call */
+    latch_open(arg);
+}
+
+static void from_log(void)
+{
+    log_pool = check_pool(1);
+    CHECK_OK(cfut_set_log(log_and_call, &logged, NULL));
+    CHECK_OK(cfut_submit(log_pool, failing_task, NULL, 0, NULL)); /* nobody has its future */
+    latch_wait(&logged);
+    check_close(log_pool);
+}
+
 /* The last handles go inside: the pool ends by itself. */
 static int32_t release_pool_task(cfut_promise *self, const void *data, size_t length)
 {
@@ -635,4 +667,4 @@ static void task_releases_its_executor(void)
 
 CHECK_MAIN(CONTEXTS(LIST_CASE) CASE(task_releases_its_executor),
            CASE(chain_of_callbacks), CASE(chain_of_continuations), CASE(chain_is_dropped),
-           CASE(chain_is_released_settled), CASE(nested_waits))
+           CASE(chain_is_released_settled), CASE(nested_waits), CASE(from_log))

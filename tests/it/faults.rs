@@ -33,7 +33,7 @@ suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_call
     from_callback_at_once, from_callback_of_cancel, from_inside_task, from_then_function,
     from_then_without_executor, from_free_in_worker, from_free_of_refused, from_free_of_value,
     from_free_of_buffer, from_start_hook, task_releases_its_executor, chain_of_callbacks,
-    chain_of_continuations, chain_is_dropped, chain_is_released_settled, nested_waits);
+    chain_of_continuations, chain_is_dropped, chain_is_released_settled, nested_waits, from_log);
 
 suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_them_fails,
     no_thread_for_time_outs, next_submit_replaces_a_worker, shutdown_replaces_a_worker,
