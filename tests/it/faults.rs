@@ -11,10 +11,12 @@ suite!(statuses: ok, timeout, pending, cancelled, failed, expired, broken, end, 
     einval, enomem, enotsup, eshutdown, efull, edeadlk, eforked, esys, epanic, estate,
     all_are_here);
 
-suite!(bad_input: null_library_and_options, null_executors, null_tasks_and_submits, null_maps,
-    null_futures, null_groups_and_queues, null_promises, null_results, null_buffers, option_values,
-    task_values, options_that_do_not_fit, other_numbers, huge_sizes, empty_sizes, small_buffers,
-    long_texts, far_waits, far_deadlines, far_options, no_idle_time, far_but_allowed);
+suite!(bad_input: option_values, task_values, options_that_do_not_fit, other_numbers,
+    huge_sizes, empty_sizes, small_buffers, long_texts, far_waits, far_deadlines, far_options,
+    no_idle_time, far_but_allowed);
+
+suite!(null_input: null_library_and_options, null_executors, null_tasks_and_submits, null_maps,
+    null_futures, null_groups_and_queues, null_promises, null_results, null_buffers);
 
 suite!(lifecycles: ends_well, fails, ends_its_thread, cancelled_queued, cancelled_running);
 
@@ -26,14 +28,18 @@ suite!(exits: tasks_end_their_threads, tasks_are_cancelled_by_pthread_cancel,
     cancel_is_pending_in_the_library, cancel_is_pending_at_return,
     host_thread_is_cancelled_in_a_wait, start_hook_ends_the_thread, initializer_ends_the_thread,
     stop_hook_ends_the_thread, callback_ends_the_thread, destructors_of_threads_call,
-    main_is_busy_at_exit, user_code_exits, main_thread_ends, main_aborts, waits_go_on_over_signals,
-    timeouts_hold_over_signals, no_children, host_state_stays);
+    main_is_busy_at_exit, user_code_exits, main_thread_ends, main_aborts);
+
+suite!(signals: waits_go_on_over_signals, timeouts_hold_over_signals, no_children,
+    host_state_stays);
 
 suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_callback_in_host,
     from_callback_at_once, from_callback_of_cancel, from_inside_task, from_then_function,
     from_then_without_executor, from_free_in_worker, from_free_of_refused, from_free_of_value,
-    from_free_of_buffer, from_start_hook, task_releases_its_executor, chain_of_callbacks,
-    chain_of_continuations, chain_is_dropped, chain_is_released_settled, nested_waits, from_log);
+    from_free_of_buffer, from_start_hook, task_releases_its_executor, from_log);
+
+suite!(depths: chain_of_callbacks, chain_of_continuations, chain_is_dropped,
+    chain_is_released_settled, nested_waits);
 
 suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_them_fails,
     no_thread_for_time_outs, next_submit_replaces_a_worker, shutdown_replaces_a_worker,
@@ -48,7 +54,9 @@ suite!(one_cpu: counts_one, nested_waits, nested_waits_with_timeout,
 
 suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go);
 
-suite!(random_calls: calls_against_the_model, threads_against_the_rules);
+suite!(random_calls: calls_against_the_model);
+
+suite!(random_threads: threads_against_the_rules);
 
 /// The cases of a program that was built.
 fn cases(program: &Path) -> Vec<String> {
@@ -113,14 +121,16 @@ fn first_cpu() -> usize {
 
 /// What valgrind looks at, for wrong accesses and lost memory: each takes seconds.
 /// `CFUT_TEST_VALGRIND=all` for all cases of these suites.
-const UNDER_VALGRIND: [(&str, &[&str]); 7] = [
+const UNDER_VALGRIND: [(&str, &[&str]); 9] = [
     ("statuses", &["broken", "efull", "edeadlk", "epanic"]),
-    ("bad_input", &["null_tasks_and_submits", "null_futures", "null_results", "huge_sizes"]),
+    ("null_input", &["null_tasks_and_submits", "null_futures", "null_results"]),
+    ("bad_input", &["huge_sizes"]),
     ("lifecycles", &["fails", "ends_its_thread", "cancelled_running"]),
     ("reentrancy", &["from_inside_task", "task_releases_its_executor"]),
     ("exits", &["tasks_end_their_threads", "callback_ends_the_thread"]),
     ("stress", &["everything_at_once"]),
-    ("random_calls", &["calls_against_the_model", "threads_against_the_rules"]),
+    ("random_calls", &["calls_against_the_model"]),
+    ("random_threads", &["threads_against_the_rules"]),
 ];
 
 #[test]
@@ -156,19 +166,19 @@ fn valgrind(program: &Path, case: &str) -> Command {
 
 // ---- what must not be forgotten ----
 
-/// Each pointer parameter of each export has its row in the tables of bad_input.c.
+/// Each pointer parameter of each export has its row in the tables of null_input.c.
 #[test]
 fn every_pointer_is_given_as_null() {
     let header = std::fs::read_to_string(root().join("include/cfutures.h")).expect("header");
-    let program = std::fs::read_to_string(root().join("tests/c/bad_input.c")).expect("program");
+    let program = std::fs::read_to_string(root().join("tests/c/null_input.c")).expect("program");
     let rows: Vec<String> = program.lines().filter_map(row).collect();
     let wanted = pointer_parameters(&header);
     assert!(wanted.len() > 150, "only {} parameters found in the header", wanted.len());
     for parameter in &wanted {
-        assert!(rows.contains(parameter), "bad_input.c has no row for NULL as {parameter}");
+        assert!(rows.contains(parameter), "null_input.c has no row for NULL as {parameter}");
     }
     for row in &rows {
-        assert!(wanted.contains(row), "bad_input.c has a row for {row}, which is no parameter");
+        assert!(wanted.contains(row), "null_input.c has a row for {row}, which is no parameter");
     }
 }
 
