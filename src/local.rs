@@ -18,7 +18,7 @@ use crate::platform::fork::Word;
 use std::cell::Cell;
 
 /// The generation of no process.
-pub(crate) static NOWHERE: Word = Word::NONE;
+pub(crate) static NOWHERE: Word = Word::none();
 
 /// Number of block sizes of `future::arena`.
 pub(crate) const CLASSES: usize = 5;

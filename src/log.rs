@@ -5,9 +5,9 @@
 use crate::error::Line;
 use crate::future::buffer::BufferRef;
 use crate::future::due::InUser;
-use crate::platform::fork;
+use crate::platform::fork::PerProcess;
 use crate::shared::Shared;
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::sync::Lock;
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 
@@ -36,17 +36,14 @@ unsafe impl Send for Sink {}
 unsafe impl Sync for Sink {}
 
 static SINK: Lock<Option<Shared<Sink>>> = Lock::new(None);
-/// The fork generation that last used the lock.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+static PER_PROCESS: PerProcess = PerProcess::new();
 
 /// In a forked child the lock may be held by a thread that does not exist there.
 fn follow_fork() {
-    let now = fork::generation();
-    // Relaxed: see `Lock::reset`; the child has one thread when it first gets here.
-    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+    PER_PROCESS.follow(|| {
         // SAFETY: first use in this child: none of its threads holds the lock.
         unsafe { SINK.reset(None) };
-    }
+    });
 }
 
 /// Sets or removes the host's function; the old one is given back to be dropped.

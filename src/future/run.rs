@@ -87,22 +87,29 @@ pub(crate) unsafe fn end(cell: NonNull<TaskCell>, code: i32) -> Ended {
 /// only promises refer to it; for `report_failure`.
 pub(crate) fn unobserved_detached(cell: &TaskCell) -> Option<TaskRef> {
     let seen = cell.snapshot();
-    // Relaxed: a hint. Each promise has a reference.
-    let promises = cell.promises.load(Ordering::Relaxed);
-    let alone = seen.has(RAN) && !seen.has(IN_TASK | HOOKS) && seen.refs() <= promises;
-    alone.then(|| cell.clone_ref())
+    let detached = seen.has(RAN) && !seen.has(IN_TASK);
+    (detached && is_unobserved(cell)).then(|| cell.clone_ref())
 }
 
-/// A reference to a task that is about to fail, if the runner has the only one and no
-/// callback will be told.
+/// A reference to a task that is about to fail unobserved.
 #[inline(always)]
 fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
     let seen = cell.snapshot();
     let fails = match code {
-        0 => seen.has(RECORDED) && seen.outcome() == Outcome::Failed,
-        code => code != DETACH,
+        0 | DETACH => seen.has(RECORDED) && seen.outcome() == Outcome::Failed,
+        _ => true,
     };
-    (fails && seen.refs() == 1 && !seen.has(HOOKS)).then(|| cell.clone_ref())
+    (fails && is_unobserved(cell)).then(|| cell.clone_ref())
+}
+
+/// Nobody has the future, and no callback will be told: only promises refer to it, of which
+/// the runner's is one.
+#[cold]
+fn is_unobserved(cell: &TaskCell) -> bool {
+    // Relaxed: a hint, read first because a promise counts down before it lets go.
+    let promises = cell.promises.load(Ordering::Relaxed);
+    let seen = cell.snapshot();
+    seen.refs() <= promises && !seen.has(HOOKS)
 }
 
 /// Tells the log of a failure that nobody will see. Not contained.
@@ -132,8 +139,7 @@ pub(crate) fn report_failure(cell: TaskRef, ended: Ended) {
 pub(crate) fn thread_ended(cell: TaskRef) {
     let text = b"the thread ended inside the task (pthread_exit, cancellation or an exception)";
     let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
-    let seen = cell.snapshot();
-    let unobserved = seen.refs() == 1 && !seen.has(HOOKS);
+    let unobserved = is_unobserved(&cell);
     let settled = contain(|| cell.settle_if(&cell, |_| true, verdict));
     if unobserved && matches!(settled, Ok(true)) {
         report_failure(cell, Ended::Settled(Outcome::Failed));

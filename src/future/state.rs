@@ -9,7 +9,7 @@
 //! | 2-4 | outcome | `record_locked`, `finish`, `settle_locked` | how it ended; final once life is settled |
 //! | 5 | WAITERS | `announce_waiter` | somebody sleeps on the word; never cleared |
 //! | 6 | HOOKS | `unlock` | the hook list is not empty, or was not when it settled |
-//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, STOP, TAKEN, the references, and IN_TASK once it is settled |
+//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, LOCK_AWAITED, STOP, TAKEN, the references, and IN_TASK once it is settled |
 //! | 8 | STOP | `request_stop` | the task was asked to stop |
 //! | 9 | IN_TASK | `start`; cleared by its runner | the task function is on some stack: outcomes are recorded, not settled |
 //! | 10 | RECORDED | `record_locked` | outcome and payload are chosen; the second recording is refused |
@@ -21,7 +21,8 @@
 //! | 16 | LATE | `start` | began after its executor had raised the stop flag of running tasks |
 //! | 17 | RAN | `start` | the task function was entered; with IN_TASK gone, the stamp holds durations |
 //! | 18-20 | class | creation | which arena class the cell came from |
-//! | 21-24 | kind | creation | what the cell is (`cell::Kind`) |
+//! | 21-23 | kind | creation | what the cell is (`cell::Kind`) |
+//! | 24 | LOCK_AWAITED | `await_unlocked`; cleared by giving LOCK back | somebody sleeps until LOCK is given back |
 //! | 25-27 | payload | `record_locked`, `settle_locked` | what the result is (`cell::Payload`) |
 //! | 28-31 | inline length | same | of an inline result, less one |
 //! | 32-63 | references | `retain`, `release`, `finish` | handles, queue entry or runner, hooks, timers |
@@ -90,12 +91,16 @@ pub(crate) const RAN: u32 = 1 << 17;
 const CLASS_AT: u32 = 18;
 const CLASS: u32 = 0b111 << CLASS_AT;
 const KIND_AT: u32 = 21;
-const KIND: u32 = 0b1111 << KIND_AT;
+const KIND: u32 = 0b111 << KIND_AT;
+const LOCK_AWAITED: u32 = 1 << 24;
 const PAYLOAD_AT: u32 = 25;
 const PAYLOAD: u32 = 0b111_1111 << PAYLOAD_AT;
 
 /// What `start` sets.
 const STARTED: u32 = Life::Running as u32 | IN_TASK | RAN;
+
+/// What giving the lock back clears.
+const UNLOCK: u32 = LOCK | LOCK_AWAITED;
 
 const ONE_REF: u64 = 1 << 32;
 const REFS: u64 = !0 << 32;
@@ -182,7 +187,7 @@ impl Snapshot {
     #[inline(always)]
     pub(crate) fn is_plain(self) -> bool {
         const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
-        const HIGH_KIND: u32 = 0b1100 << KIND_AT;
+        const HIGH_KIND: u32 = 0b100 << KIND_AT;
         self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
     }
 
@@ -190,7 +195,7 @@ impl Snapshot {
     #[inline(always)]
     pub(crate) fn is_last_of_small(self) -> bool {
         const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
-        const HIGH_KIND: u32 = 0b1100 << KIND_AT;
+        const HIGH_KIND: u32 = 0b100 << KIND_AT;
         const OTHERS: u64 = (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND | CLASS) as u64;
         self.0 & (REFS | OTHERS) == ONE_REF
     }
@@ -230,6 +235,7 @@ impl fmt::Debug for Snapshot {
             (ARGS, "args"),
             (LATE, "late"),
             (RAN, "ran"),
+            (LOCK_AWAITED, "lock-awaited"),
         ] {
             if self.has(flag) {
                 write!(out, " {name}")?;
@@ -487,8 +493,8 @@ impl State {
     /// Gives the lock back with flags changed. Wakes whoever waits for it.
     pub(crate) fn unlock(&self, set: u32, clear: u32) {
         // Release: publishes what was done under the lock.
-        let before = self.apply(Ordering::Release, |now| now.with(set, clear | LOCK));
-        if before.has(WAITERS) {
+        let before = self.apply(Ordering::Release, |now| now.with(set, clear | UNLOCK));
+        if before.has(LOCK_AWAITED) {
             self.wake_all();
         }
     }
@@ -508,7 +514,7 @@ impl State {
     pub(crate) fn settle_locked(&self, outcome: Outcome, payload: Option<PayloadBits>) -> Snapshot {
         // Release: publishes the outcome's fields to `wait` and the getters.
         let before = self.apply(Ordering::Release, |now| {
-            let mut next = now.settled_as(outcome).with(0, LOCK);
+            let mut next = now.settled_as(outcome).with(0, UNLOCK);
             if let Some(payload) = payload {
                 next = next.with(payload.0, PAYLOAD);
             }
@@ -517,7 +523,7 @@ impl State {
             }
             next
         });
-        if before.has(WAITERS) {
+        if before.has(WAITERS | LOCK_AWAITED) {
             self.wake_all();
         }
         before
@@ -538,11 +544,20 @@ impl State {
             spin_loop();
         }
         loop {
-            let now = self.announce_waiter();
+            let now = self.load(Ordering::Acquire); // as above
             if !now.has(LOCK) {
                 return now;
             }
-            self.0.wait_low(now.low(), None);
+            let awaited = now.with(LOCK_AWAITED, 0);
+            // Relaxed: publishes nothing; who gives the lock back reads it with the lock.
+            let announced = now.has(LOCK_AWAITED)
+                || self
+                    .0
+                    .compare_exchange(now.0, awaited.0, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok();
+            if announced {
+                self.0.wait_low(awaited.low(), None);
+            }
         }
     }
 

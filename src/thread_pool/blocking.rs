@@ -3,6 +3,7 @@
 
 use super::deadlock;
 use super::pool::Pool;
+use super::sleep::Notified;
 use super::worker::{Begun, DECLARED, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
@@ -120,16 +121,17 @@ impl Slot {
             pool.blocked_forever.fetch_add(1, Ordering::Relaxed);
         }
         mine.block_depth.set(1);
-        self.stand_aside();
-        if forever && pool.is_stuck() {
+        let replaced = self.stand_aside();
+        if forever && pool.is_stuck(!replaced) {
             self.end_block(true);
             return false;
         }
         true
     }
 
-    /// Out of the awake ones, so that another may be made awake.
-    fn stand_aside(&self) {
+    /// Out of the awake ones, so that another may be made awake. False: work waits, and no
+    /// thread could be made for it.
+    fn stand_aside(&self) -> bool {
         let (mine, pool) = (self.mine(), self.pool());
         // Relaxed: the lock in `settle_dormancy` orders it against the monitor.
         self.public().blocked.store(true, Ordering::Relaxed);
@@ -142,9 +144,9 @@ impl Slot {
             }
         }
         pool.sleep.block();
-        if pool.has_work() {
-            pool.look_for_a_worker(usize::MAX);
-        }
+        !pool.has_work()
+            || pool.look_for_a_worker(usize::MAX) == Notified::Enough
+            || pool.sleep.census().awake() > 0
     }
 
     fn come_back(&self) {
@@ -193,13 +195,14 @@ unsafe fn unblock(head: NonNull<WorkerHead>) {
 
 impl Pool {
     /// Every thread there can be waits for ever, and tasks are queued that none can run.
-    fn is_stuck(&self) -> bool {
+    /// `at_limit`: there cannot be one more.
+    fn is_stuck(&self, at_limit: bool) -> bool {
         let census = self.sleep.census();
         let limits = self.sleep.limits();
         census.awake() == 0
             && census.idle() == 0
             && census.dormant() == 0
-            && census.blocked() >= limits.most + limits.extra
+            && (at_limit || census.blocked() >= limits.most + limits.extra)
             // Relaxed: every one of them has counted itself before it blocked.
             && self.blocked_forever.load(Ordering::Relaxed) >= census.blocked()
             && self.has_work()

@@ -12,8 +12,8 @@
 use super::worker::{Frame, Slot};
 use crate::future::cell::{Kind, TaskCell, TaskRef};
 use crate::future::{join, then};
-use crate::platform::fork;
-use crate::sync::{AtomicU32, Lock, Ordering};
+use crate::platform::fork::PerProcess;
+use crate::sync::{Lock, Ordering};
 use std::ptr;
 
 struct Table {
@@ -24,18 +24,16 @@ struct Table {
 unsafe impl Send for Table {}
 
 static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null() });
-static GENERATION: AtomicU32 = AtomicU32::new(1);
+static PER_PROCESS: PerProcess = PerProcess::new();
 
 /// How many steps a search takes before it gives up and lets the wait be.
 const SEARCH: usize = 10_000;
 
 fn follow_fork() {
-    let now = fork::generation();
-    // Relaxed: the child has one thread when it first gets here.
-    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+    PER_PROCESS.follow(|| {
         // SAFETY: first use in this child: no thread of it holds the lock.
         unsafe { TABLE.reset(Table { first: ptr::null() }) };
-    }
+    });
 }
 
 /// Enters a wait for ever; false if it could never end.

@@ -138,6 +138,17 @@ impl Inbox {
         Ok(())
     }
 
+    /// Takes the task back that was pushed last, if it is this one: it was never accepted.
+    pub(super) fn take_back(&self, lane: Lane, task: Entry) -> bool {
+        let mut inside = self.lanes.lock();
+        let closed = inside.closed;
+        let found = self.hint(lane) > 0 && inside.lanes[lane as usize].pop_last(task, closed);
+        if found {
+            self.add_length(lane, -1);
+        }
+        found
+    }
+
     /// The length of a lane a moment ago.
     #[inline(always)]
     pub(super) fn hint(&self, lane: Lane) -> usize {
@@ -305,6 +316,25 @@ impl Fifo {
             (*self.tail).write(task);
             self.tail = self.tail.add(1);
         }
+    }
+
+    /// Takes the last task if it is this one and the list's last chunk has it.
+    fn pop_last(&mut self, task: Entry, closed: bool) -> bool {
+        if self.filled() == 0 {
+            return false;
+        }
+        // SAFETY: the place before `tail` is filled, and of the last chunk.
+        unsafe {
+            let last = self.tail.sub(1);
+            if (*last).assume_init() != task {
+                return false;
+            }
+            self.tail = last;
+        }
+        if closed {
+            self.give_up_places();
+        }
+        true
     }
 
     /// Has no place any more, though its last chunk may.

@@ -50,6 +50,8 @@ pub(super) struct Monitor {
     signal: Futex32,
     /// ASLEEP, WATCHING or NEVER.
     watch: AtomicU32,
+    /// What that is while the monitor does not watch.
+    resting: u32,
 }
 
 /// A submitter that finds all workers awake that may be has to call.
@@ -61,8 +63,8 @@ const NEVER: u32 = 2;
 
 impl Monitor {
     pub(super) fn new(may_grow: bool) -> Monitor {
-        let watch = AtomicU32::new(if may_grow { ASLEEP } else { NEVER });
-        Monitor { signal: Futex32::new(0), watch }
+        let resting = if may_grow { ASLEEP } else { NEVER };
+        Monitor { signal: Futex32::new(0), watch: AtomicU32::new(resting), resting }
     }
 
     /// Has the monitor look until there is nothing more to see.
@@ -81,20 +83,30 @@ impl Monitor {
         self.watch.load(Ordering::Relaxed) == ASLEEP
     }
 
-    /// Changes `watch` from one state to another; false: it was in another.
-    fn change(&self, from: u32, to: u32) -> bool {
-        // Relaxed: as in `wants_call`.
-        self.watch.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    /// False: it watches already.
+    fn begin(&self) -> bool {
+        // Relaxed, here and below: as in `wants_call`.
+        self.watch.swap(WATCHING, Ordering::Relaxed) != WATCHING
+    }
+
+    fn rest(&self) {
+        self.watch.store(self.resting, Ordering::Relaxed);
+    }
+
+    /// Work waits, no worker is left, and none could be made: the monitor tries again.
+    #[cold]
+    pub(super) fn keep_trying(&self, pool: &Pool) {
+        self.start_watching(pool);
     }
 
     #[cold]
     fn start_watching(&self, pool: &Pool) {
-        if !self.change(ASLEEP, WATCHING) {
+        if !self.begin() {
             return;
         }
         if !self.make_thread(pool) {
             // Without it the pool works with the threads it has; the next submit asks again.
-            self.change(WATCHING, ASLEEP);
+            self.rest();
             return;
         }
         self.wake();
@@ -171,7 +183,7 @@ impl Drop for Life {
                 }
             }
             // The next submit that needs a monitor makes one.
-            pool.monitor.change(WATCHING, ASLEEP);
+            pool.monitor.rest();
             pool.signal();
             drop(reference);
         });
@@ -291,7 +303,7 @@ impl Looks {
 
     /// Goes to sleep, unless something came up meanwhile.
     fn stop(&mut self, pool: &Pool) -> bool {
-        pool.monitor.change(WATCHING, ASLEEP);
+        pool.monitor.rest();
         // SeqCst: the change before the precise look; pairs with the fence of a nested push, and
         // with the lock of the inbox.
         crate::sync::fence(Ordering::SeqCst);
@@ -300,7 +312,7 @@ impl Looks {
             && census.awake() >= pool.sleep.limits().target
             && pool.sleep.could_grow(census);
         if needed {
-            pool.monitor.change(ASLEEP, WATCHING);
+            pool.monitor.begin();
             self.quiet = 0;
             return false;
         }

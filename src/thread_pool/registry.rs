@@ -4,9 +4,9 @@ use super::pool::Pool;
 use crate::error::{Result, fail};
 use crate::future::owner::OwnerRef;
 use crate::local;
-use crate::platform::fork;
+use crate::platform::fork::PerProcess;
 use crate::quiet;
-use crate::sync::{AtomicPtr, AtomicU32, Lock, Ordering, Timeout};
+use crate::sync::{AtomicPtr, Lock, Ordering, Timeout};
 use std::ptr;
 
 /// A pool's place in the list; changes under the list's lock.
@@ -30,16 +30,14 @@ struct List {
 unsafe impl Send for List {}
 
 static LIST: Lock<List> = Lock::new(List { first: ptr::null_mut() });
-static GENERATION: AtomicU32 = AtomicU32::new(1);
+static PER_PROCESS: PerProcess = PerProcess::new();
 
 fn follow_fork() {
-    let now = fork::generation();
-    // Relaxed: the child has one thread when it first gets here.
-    if now != 1 && GENERATION.swap(now, Ordering::Relaxed) != now {
+    PER_PROCESS.follow(|| {
         // SAFETY: first use in this child: no thread of it holds the lock.
         unsafe { LIST.reset(List { first: ptr::null_mut() }) };
         quiet::reset();
-    }
+    });
 }
 
 pub(super) fn enter(owner: &OwnerRef) {

@@ -12,6 +12,7 @@ use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
 use crate::future::owner::attention;
+use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::local::{self, Local};
 use crate::platform::clock::{self, Instant};
@@ -99,7 +100,7 @@ impl Pool {
         if wakes {
             self.inbox.wake();
         }
-        let attended = contain(|| self.see_to(task, self.inbox.hint(Lane::Normal)));
+        let attended = contain(|| self.see_to(Lane::Normal, task, self.inbox.hint(Lane::Normal)));
         // SAFETY: by the contract.
         unsafe { self.accept_if(attended, task, out) }
     }
@@ -292,7 +293,7 @@ impl Pool {
     fn push_into(&self, lane: Lane, task: Entry) -> std::result::Result<(), Unaccepted> {
         let waiting = self.inbox.push(lane, task).map_err(Unaccepted::Refused)?;
         self.announce(lane);
-        self.see_to(task, waiting)
+        self.see_to(lane, task, waiting)
     }
 
     /// After a push: tasks of high priority are called out.
@@ -305,8 +306,13 @@ impl Pool {
 
     /// Has somebody look for a task that was put into the inbox as one of `waiting`.
     #[inline(always)]
-    fn see_to(&self, task: Entry, waiting: usize) -> std::result::Result<(), Unaccepted> {
-        if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(task) {
+    fn see_to(
+        &self,
+        lane: Lane,
+        task: Entry,
+        waiting: usize,
+    ) -> std::result::Result<(), Unaccepted> {
+        if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(lane, task) {
             return Err(Unaccepted::NoThread);
         }
         Ok(())
@@ -340,7 +346,11 @@ impl Pool {
 
     /// Takes a queued task back that nobody will run; false if somebody has it.
     #[cold]
-    fn withdraw(&self, task: Entry) -> bool {
+    fn withdraw(&self, lane: Lane, task: Entry) -> bool {
+        if self.inbox.take_back(lane, task) {
+            return true;
+        }
+        // Others have been queued behind it.
         // SAFETY: the caller has not given up its knowledge of the task; the queue's
         // reference keeps it.
         let cell = unsafe { task.as_ref() };
@@ -474,7 +484,9 @@ impl Pool {
             return Err(self.refusal(Unaccepted::Refused(refused)));
         }
         self.announce(lane);
-        if self.look_for_a_worker(tasks.len()) == Notified::Stranded && self.withdraw_all(tasks) {
+        if self.look_for_a_worker(tasks.len()) == Notified::Stranded
+            && self.withdraw_all(lane, tasks)
+        {
             self.discard_all(places, handles);
             return Err(self.refusal(Unaccepted::NoThread));
         }
@@ -484,16 +496,23 @@ impl Pool {
     /// Takes a batch back that nobody will run; false if somebody has begun with it: then
     /// what was taken back stays cancelled.
     #[cold]
-    fn withdraw_all(&self, tasks: &[Entry]) -> bool {
-        let withdrawn = tasks.iter().filter(|&&task| self.withdraw(task)).count();
-        if withdrawn == tasks.len() {
-            return true;
+    fn withdraw_all(&self, lane: Lane, tasks: &[Entry]) -> bool {
+        // The newest first: each is the last of the lane then.
+        let mut withdrawn = 0;
+        for &task in tasks.iter().rev() {
+            if !self.withdraw(lane, task) {
+                break;
+            }
+            withdrawn += 1;
         }
-        for &task in &tasks[..withdrawn] {
-            // SAFETY: `withdraw` counted a reference for each.
-            drop(unsafe { TaskRef::from_raw(task) });
+        let begun = tasks.len() - withdrawn;
+        for &task in if begun == 0 { &[] } else { &tasks[begun..] } {
+            // SAFETY: `withdraw` left a reference for each.
+            let task = unsafe { TaskRef::from_raw(task) };
+            let verdict = Verdict::new(Outcome::Cancelled);
+            task.settle_if(&task, |seen| seen.is_pending(), verdict);
         }
-        false
+        begun == 0
     }
 
     fn discard_all(&self, made: &[std::mem::MaybeUninit<Entry>], handles: bool) {

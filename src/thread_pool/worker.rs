@@ -110,7 +110,7 @@ pub(super) struct Public {
     pub(super) thread: AtomicI32,
     /// When the task on top of the stack began, in ticks; 0 = none runs.
     pub(super) since: AtomicU64,
-    /// What is to be seen to when the task has returned: DORMANT, DECLARED.
+    /// What is to be seen to when the task has returned: DORMANT, DECLARED, FORKED.
     pub(super) called: AtomicU32,
     /// What the monitor saw of it last.
     pub(super) seen_cpu: AtomicU64,
@@ -132,6 +132,9 @@ pub(super) struct Public {
 pub(super) const DORMANT: u32 = 1;
 /// The task has declared to block, and not that it is over; changed by the worker.
 pub(super) const DECLARED: u32 = 1 << 1;
+
+/// The task forked, and this is the child: its only thread, with nothing to go on with.
+pub(super) const FORKED: u32 = 1 << 2;
 
 /// A task that is being run, on the stack of its worker.
 pub(super) struct Frame {

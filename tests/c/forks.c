@@ -557,7 +557,37 @@ static void wait_in_the_child(void)
     check_close(had.pool);
 }
 
+static pid_t child_of_task;
+
+static int32_t fork_and_return(cfut_promise *self, const void *data, size_t length)
+{
+    (void)length;
+    enter(data);
+    child_of_task = fork();
+    CHECK(child_of_task >= 0);
+    if (child_of_task == 0)
+        child_watchdog();
+    return cfut_promise_set_bytes(self, "x", 1);
+}
+
+/* A task that forks and returns in both processes: the child has no work of its own to go on
+ * with, and must neither run the parent's nor hang. */
+static void return_in_the_child(void)
+{
+    gate stage = GATE_CLOSED;
+    cfut_future *future = submit_before_others(&stage, fork_and_return);
+    int status;
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    latch_wait_for(&others_ran, 10);
+    status = child_wait(child_of_task);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) != 66); /* it ran a task of the parent's */
+    cfut_future_release(future);
+    check_close(had.pool);
+}
+
 CHECK_MAIN(CASE(child_is_told), CASE(child_uses_new_pool_first), CASE(grandchild_is_told),
            CASE(child_exits), CASE(daemon_is_told), CASE(descriptors_close_on_exec),
            CASE(fork_in_a_storm), CASE(raw_fork), CASE(fork_in_a_task),
-           CASE(fork_in_a_task_in_a_storm), CASE(fork_in_a_callback), CASE(wait_in_the_child))
+           CASE(fork_in_a_task_in_a_storm), CASE(fork_in_a_callback), CASE(wait_in_the_child),
+           CASE(return_in_the_child))

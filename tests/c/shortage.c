@@ -110,6 +110,47 @@ static void end_without_threads(void)
     none_fails();
 }
 
+/* A task that was refused is no work that anybody could wait for. */
+static void quiet_without_threads(void)
+{
+    cfut_executor *pool = check_pool(3);
+    all_fail();
+    CHECK_STATUS(cfut_submit(pool, nothing_task, NULL, 0, NULL), CFUT_ESYS);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    none_fails();
+    check_close(pool);
+}
+
+/* Nor is it counted. */
+static void refused_is_not_counted(void)
+{
+    cfut_executor *pool = check_pool(3);
+    all_fail();
+    for (int i = 0; i < 5; i++)
+        CHECK_STATUS(cfut_submit(pool, nothing_task, NULL, 0, NULL), CFUT_ESYS);
+    CHECK_EQ(check_stat(pool, CFUT_STAT_SUBMITTED), 0);
+    CHECK_EQ(check_stat(pool, CFUT_STAT_CANCELLED), 0);
+    CHECK_EQ(check_stat(pool, CFUT_STAT_QUEUED), 0);
+    none_fails();
+    check_close(pool);
+}
+
+/* Outputs are written on success only. */
+static void refused_batch_writes_nothing(void)
+{
+    cfut_executor *pool = check_pool(3);
+    cfut_future *futures[3] = { NULL, NULL, NULL };
+    cfut_task *task;
+    CHECK_OK(cfut_task_new(nothing_task, &task));
+    all_fail();
+    CHECK_STATUS(cfut_submit_many(pool, task, "abc", 1, 3, futures), CFUT_ESYS);
+    CHECK(futures[0] == NULL && futures[1] == NULL && futures[2] == NULL);
+    none_fails();
+    cfut_task_free(task);
+    check_close(pool);
+}
+
+
 #define MOST 5
 
 /* From the k-th on none can be made: the pool works with k - 1, and warm says so. */
@@ -202,6 +243,53 @@ static void no_thread_for_time_outs(void)
     check_close(pool);
 }
 
+typedef struct pair {
+    cfut_executor *pool;
+    cfut_promise *promise;
+    cfut_future *future;
+    cfut_status status;
+} pair;
+
+static int32_t settling_task(cfut_promise *self, const void *data, size_t length)
+{
+    pair *at;
+    (void)self;
+    (void)length;
+    memcpy(&at, data, sizeof at);
+    CHECK_OK(cfut_promise_set_bytes(at->promise, "x", 1));
+    return 0;
+}
+
+/* Waits for what only another worker can bring about. */
+static int32_t waiting_task(cfut_promise *self, const void *data, size_t length)
+{
+    pair *at;
+    (void)self;
+    memcpy(&at, data, sizeof at);
+    CHECK_OK(cfut_submit(at->pool, settling_task, data, length, NULL));
+    at->status = cfut_future_wait(at->future, CFUT_FOREVER);
+    return 0;
+}
+
+/* No thread to stand in: the wait says so, and the other task runs afterwards. */
+static void nobody_to_stand_in(void)
+{
+    pair both = { check_pool(1), NULL, NULL, CFUT_EPANIC }, *at = &both;
+    cfut_future *future;
+    CHECK_OK(cfut_promise_new(&both.promise, &both.future));
+    CHECK_OK(cfut_executor_warm(both.pool, CFUT_FOREVER));
+    all_fail();
+    CHECK_OK(cfut_submit(both.pool, waiting_task, &at, sizeof at, &future));
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    CHECK_STATUS(both.status, CFUT_EDEADLK);
+    CHECK_OK(cfut_future_wait(both.future, CFUT_FOREVER));
+    cfut_future_release(future);
+    cfut_promise_release(both.promise);
+    cfut_future_release(both.future);
+    none_fails();
+    check_close(both.pool);
+}
+
 static int32_t ending_task(cfut_promise *self, const void *data, size_t length)
 {
     gate_task(self, data, length);
@@ -260,6 +348,16 @@ static void shutdown_without_threads(void)
     CHECK(strstr(cfut_future_message(left), "thread") != NULL);
     cfut_future_release(left);
     none_fails();
+}
+
+/* The system had none for a moment: somebody has to try again, though nobody submits. */
+static void replacement_fails_for_a_moment(void)
+{
+    cfut_future *left;
+    cfut_executor *pool = pool_without_worker(&left, 1);
+    CHECK_OK(cfut_future_wait(left, CFUT_FOREVER));
+    cfut_future_release(left);
+    check_close(pool);
 }
 
 /* ---- limits of the system ---- */
@@ -435,9 +533,10 @@ static void many_threads(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(not_one_thread), CASE(end_without_threads), CASE(works_with_fewer),
-           CASE(one_of_them_fails), CASE(no_thread_for_time_outs),
+CHECK_MAIN(CASE(not_one_thread), CASE(end_without_threads),
+           CASE(quiet_without_threads), CASE(refused_is_not_counted), CASE(refused_batch_writes_nothing), CASE(works_with_fewer),
+           CASE(one_of_them_fails), CASE(no_thread_for_time_outs), CASE(nobody_to_stand_in),
            CASE(next_submit_replaces_a_worker), CASE(shutdown_replaces_a_worker),
-           CASE(shutdown_without_threads),
+           CASE(shutdown_without_threads), CASE(replacement_fails_for_a_moment),
            CASE(limit_of_processes), CASE(limit_of_descriptors), CASE(limit_of_address_space),
            CASE(more_items_than_memory), CASE(stack_too_large), CASE(many_threads))

@@ -22,7 +22,7 @@ suite!(lifecycles: ends_well, fails, ends_its_thread, cancelled_queued, cancelle
 
 suite!(forks: child_is_told, child_uses_new_pool_first, grandchild_is_told, child_exits,
     daemon_is_told, descriptors_close_on_exec, fork_in_a_storm, raw_fork, fork_in_a_task,
-    fork_in_a_task_in_a_storm, fork_in_a_callback, wait_in_the_child);
+    fork_in_a_task_in_a_storm, fork_in_a_callback, wait_in_the_child, return_in_the_child);
 
 suite!(exits: tasks_end_their_threads, tasks_are_cancelled_by_pthread_cancel,
     cancel_is_pending_in_the_library, cancel_is_pending_at_return,
@@ -41,10 +41,12 @@ suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_call
 suite!(depths: chain_of_callbacks, chain_of_continuations, chain_is_dropped,
     chain_is_released_settled, nested_waits);
 
-suite!(shortage: not_one_thread, end_without_threads, works_with_fewer, one_of_them_fails,
-    no_thread_for_time_outs, next_submit_replaces_a_worker, shutdown_replaces_a_worker,
-    shutdown_without_threads, limit_of_processes, limit_of_descriptors, limit_of_address_space,
-    more_items_than_memory, stack_too_large, many_threads);
+suite!(shortage: not_one_thread, end_without_threads, quiet_without_threads,
+    refused_is_not_counted, refused_batch_writes_nothing, works_with_fewer, one_of_them_fails,
+    no_thread_for_time_outs, nobody_to_stand_in, next_submit_replaces_a_worker,
+    shutdown_replaces_a_worker, shutdown_without_threads, replacement_fails_for_a_moment,
+    limit_of_processes, limit_of_descriptors, limit_of_address_space, more_items_than_memory,
+    stack_too_large, many_threads);
 
 suite!(no_memory: each_fails_once);
 

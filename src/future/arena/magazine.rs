@@ -166,7 +166,7 @@ fn set_up(local: &Local) -> bool {
         return true;
     }
     fork::watch();
-    slabs::follow_fork(now);
+    slabs::follow_fork();
     for (class, magazine) in local.magazines.iter().enumerate() {
         // A parent's blocks are not ours to use.
         magazine.head.set(ptr::null_mut());

@@ -1,8 +1,9 @@
 //! Depots, one for each class: chains of free blocks, and the slabs that blocks are cut from.
 
 use super::{CLASSES, block_size};
+use crate::platform::fork::{self, PerProcess};
 use crate::platform::memory;
-use crate::sync::{AtomicU32, Lock, Ordering, Padded};
+use crate::sync::{Lock, Padded};
 use std::ptr::{self, NonNull};
 
 const SLAB: usize = 64 * 1024;
@@ -67,8 +68,7 @@ static DEPOTS: [Padded<Lock<Depot>>; CLASSES] = {
     depots
 };
 
-/// The fork generation the depots belong to; 0 before the first use.
-static GENERATION: AtomicU32 = AtomicU32::new(0);
+static PER_PROCESS: PerProcess = PerProcess::unset();
 
 /// Takes up to `wanted` blocks; at least one, or None when there is no memory.
 pub(super) fn take(class: usize, wanted: u32) -> Option<Chain> {
@@ -92,27 +92,15 @@ fn slab_of(block: *mut u8) -> *mut Slab {
     block.map_addr(|address| address & !(SLAB - 1)).cast()
 }
 
-/// First use, or first use in a forked child: all depots begin empty.
-pub(super) fn follow_fork(now: u32) {
-    static STARTING: AtomicU32 = AtomicU32::new(0);
-    // Acquire: pairs with the Release below.
-    if GENERATION.load(Ordering::Acquire) == now {
-        return;
-    }
-    // AcqRel: the winner's resets come before any later use; a loser waits for them.
-    if STARTING.swap(now, Ordering::AcqRel) != now {
+/// Before any use: in each process all depots begin empty.
+pub(super) fn follow_fork() {
+    PER_PROCESS.follow(|| {
         for (class, depot) in DEPOTS.iter().enumerate() {
             // SAFETY: first use, or a forked child: threads that held the lock do not
-            // exist here, and threads of the child wait below.
+            // exist here, and threads of the child wait.
             unsafe { depot.reset(Depot::new(class)) };
         }
-        // Release: pairs with the Acquires here.
-        GENERATION.store(now, Ordering::Release);
-    }
-    // Acquire: pairs with the store above.
-    while GENERATION.load(Ordering::Acquire) != now {
-        crate::platform::thread::yield_now();
-    }
+    });
 }
 
 impl Depot {
@@ -220,8 +208,7 @@ impl Depot {
             // SAFETY: fresh memory, larger than the header and aligned.
             unsafe {
                 slab.write(Slab {
-                    // Relaxed: `follow_fork` came before any use.
-                    generation: GENERATION.load(Ordering::Relaxed),
+                    generation: fork::generation(),
                     live: 0,
                     fresh: first,
                     listed: false,

@@ -12,14 +12,14 @@ fn word(state: &State) -> Snapshot {
 
 #[test]
 fn fields_do_not_overlap() {
-    let state = State::new(15, 7, 0, 1);
+    let state = State::new(7, 7, 0, 1);
     let now = word(&state);
-    assert_eq!((now.kind(), now.class(), now.refs()), (15, 7, 1));
+    assert_eq!((now.kind(), now.class(), now.refs()), (7, 7, 1));
     assert_eq!(now.life(), Life::Pending);
     let _ = state.lock();
     state.record_locked(Outcome::Broken, PayloadBits::new(5, 16));
     let now = word(&state);
-    assert_eq!((now.kind(), now.class(), now.payload(), now.inline_length()), (15, 7, 5, 16));
+    assert_eq!((now.kind(), now.class(), now.payload(), now.inline_length()), (7, 7, 5, 16));
     assert_eq!(now.outcome(), Outcome::Broken);
     assert!(now.has(RECORDED) && !now.has(LOCK));
 }

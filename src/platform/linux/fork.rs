@@ -37,8 +37,10 @@ pub(crate) fn generation() -> u32 {
 pub(crate) struct Word(AtomicU32);
 
 impl Word {
-    /// The generation of no process.
-    pub(crate) const NONE: Word = Word(AtomicU32::new(0));
+    /// For the generation of no process.
+    pub(crate) const fn none() -> Word {
+        Word(AtomicU32::new(0))
+    }
 
     #[inline(always)]
     pub(crate) fn is(&self, generation: u32) -> bool {
@@ -51,6 +53,57 @@ impl Word {
 pub(crate) fn word() -> &'static Word {
     // SAFETY: as in `generation`, and a Word is nothing but its number. Acquire: as there.
     unsafe { &*WORD.load(Ordering::Acquire).cast::<Word>() }
+}
+
+/// What begins anew in each forked child: a lock there may be held by a thread that does not
+/// exist, and lists may be half-changed.
+pub(crate) struct PerProcess {
+    /// Generations: whose reset has begun, and whose is over.
+    begun: AtomicU32,
+    over: AtomicU32,
+}
+
+impl PerProcess {
+    /// For state that is as it should be in the process that loads the library.
+    pub(crate) const fn new() -> PerProcess {
+        PerProcess { begun: AtomicU32::new(1), over: AtomicU32::new(1) }
+    }
+
+    /// For state that needs `reset` in every process.
+    pub(crate) const fn unset() -> PerProcess {
+        PerProcess { begun: AtomicU32::new(0), over: AtomicU32::new(0) }
+    }
+
+    /// Before each use: calls `reset` once in each process, and returns when that is over.
+    #[inline]
+    pub(crate) fn follow(&self, reset: impl FnOnce()) {
+        let now = generation();
+        // Acquire: pairs with the Release in `begin_anew`.
+        if self.over.load(Ordering::Acquire) != now {
+            self.begin_anew(now, reset);
+        }
+    }
+
+    #[cold]
+    fn begin_anew(&self, now: u32, reset: impl FnOnce()) {
+        // Relaxed: decides who resets; `over` publishes it.
+        if self.begun.swap(now, Ordering::Relaxed) != now {
+            reset();
+            // Release: pairs with the Acquires in `follow` and below.
+            self.over.store(now, Ordering::Release);
+        }
+        // Acquire: pairs with the store above.
+        while self.over.load(Ordering::Acquire) != now {
+            super::thread::yield_now();
+        }
+    }
+}
+
+/// Has `handler` called in the child of each fork(), in the thread that forked, before fork()
+/// returns there. It may store a word, and nothing else. `vfork` and `_Fork` do not call it.
+pub(crate) fn call_in_child(handler: extern "C" fn()) {
+    // SAFETY: the handler stays valid: the library is never unloaded (-z nodelete).
+    unsafe { libc::pthread_atfork(None, None, Some(handler)) };
 }
 
 /// Maps the page, once a process family; called before the first handle exists.
@@ -102,8 +155,7 @@ fn watch_by_handler() {
     static INSTALLED: AtomicU32 = AtomicU32::new(0);
     // Relaxed: decides who installs, publishes nothing.
     if INSTALLED.swap(1, Ordering::Relaxed) == 0 {
-        // SAFETY: the handler stays valid: the library is never unloaded (-z nodelete).
-        unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
+        call_in_child(in_child);
     }
 }
 

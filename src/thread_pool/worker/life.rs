@@ -1,7 +1,7 @@
 //! How a worker thread comes and goes.
 
 use super::find::Next;
-use super::{DECLARED, Slot};
+use super::{DECLARED, FORKED, Slot};
 use crate::error::Lossy;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
@@ -13,10 +13,11 @@ use crate::local;
 use crate::log::{self, Level};
 use crate::platform::clock;
 use crate::platform::thread::{self, Thread};
-use crate::platform::{Errno, memory};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::platform::{Errno, fork, memory};
+use crate::sync::{AtomicBool, AtomicPtr, Ordering};
 use crate::thread_pool::config::{Config, HookFn};
 use crate::thread_pool::pool::Pool;
+use crate::thread_pool::sleep::Notified;
 use crate::unwind::contain;
 use std::ffi::{CStr, c_void};
 use std::io::Write;
@@ -26,6 +27,7 @@ use std::ptr::{self, NonNull};
 /// SEARCHING or without; false: it could not.
 #[cold]
 pub(in crate::thread_pool) fn create(pool: &Pool, searching: bool) -> bool {
+    watch_forks();
     let mut roster = pool.roster.lock();
     let Some(number) = roster.vacant.pop() else { return false };
     let Some(slot) = slot_for(pool, number) else {
@@ -97,11 +99,38 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
         let mut unusual = None;
         while let Ok(Next::Run(task, begun)) = contain(|| slot.next(unusual.take())) {
             slot.run(task, begun);
-            unusual = slot.run_straight();
+            if !slot.is_forked() {
+                unusual = slot.run_straight();
+            }
+            if slot.is_forked() {
+                // The child's only thread: with it the child ends as by exit(0). What it would
+                // leave the pool with belongs to threads that do not exist here.
+                std::mem::forget(life);
+                return ptr::null_mut();
+            }
         }
     }
     drop(life);
     ptr::null_mut()
+}
+
+/// Called in the child of a fork(), in the thread that forked.
+extern "C" fn note_fork() {
+    let slot = local::here().worker.get().cast::<Slot>();
+    // SAFETY: NULL, or this thread's own slot.
+    if let Some(slot) = unsafe { slot.as_ref() } {
+        // Relaxed: this thread looks at it.
+        slot.public.called.fetch_or(FORKED, Ordering::Relaxed);
+    }
+}
+
+/// Before the first worker: has workers note that they are in a forked child.
+fn watch_forks() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    // Relaxed: decides who asks; a worker that forks was made after one that did.
+    if !WATCHED.swap(true, Ordering::Relaxed) {
+        fork::call_in_child(note_fork);
+    }
 }
 
 impl Slot {
@@ -340,10 +369,10 @@ fn leave_pool(slot: &Slot, pool: &Pool) {
         }
         pool.sleep.leave(mine.searching.replace(false));
     }
-    if pool.has_work() {
-        pool.look_for_a_worker(usize::MAX);
-    } else {
+    if !pool.has_work() {
         pool.end_if_done();
+    } else if pool.look_for_a_worker(usize::MAX) == Notified::Stranded {
+        pool.monitor.keep_trying(pool);
     }
     let to_join = {
         let mut roster = pool.roster.lock();

@@ -1,6 +1,6 @@
 //! How a worker runs a task.
 
-use super::{Frame, Slot};
+use super::{FORKED, Frame, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
 use crate::future::run::{self, Ended};
@@ -193,10 +193,19 @@ impl Slot {
         }
     }
 
+    /// The last task forked, and this is the child.
+    pub(super) fn is_forked(&self) -> bool {
+        // Relaxed: set by this thread.
+        self.public.called.load(Ordering::Relaxed) & FORKED != 0
+    }
+
     /// Sees to `called`, after a task; `bottom`: none is left on the stack.
     #[cold]
     #[inline(never)]
     fn answer_call(&self, bottom: bool) {
+        if self.is_forked() {
+            return; // whoever holds the locks does not exist here
+        }
         if bottom {
             let _ = contain(|| self.end_declared());
         }
