@@ -187,6 +187,24 @@ pub unsafe extern "C-unwind" fn cfut_future_bytes(
     future: *const cfut_future,
     len: *mut usize,
 ) -> *const c_void {
+    // SAFETY: the contract of `ffi`. The way of small results.
+    if let Some(cell) = unsafe { future.cast::<TaskCell>().as_ref() } {
+        if let (Some((data, length)), false) = (cell.inline_bytes(), len.is_null()) {
+            // SAFETY: the contract of `ffi`.
+            unsafe { len.write(length) };
+            return data;
+        }
+    }
+    // SAFETY: the contract of `ffi`.
+    unsafe { bytes(future, len) }
+}
+
+/// The ordinary way.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(never)]
+unsafe fn bytes(future: *const cfut_future, len: *mut usize) -> *const c_void {
     guard::value_then_calls(ptr::null(), || {
         // SAFETY: the contract of `ffi`.
         let found = unsafe { handle::borrow_future(future) }.ok().and_then(|cell| {

@@ -5,13 +5,14 @@ use super::handle;
 use super::status;
 use super::types::{cfut_buffer, cfut_free_fn, cfut_future, cfut_promise, cfut_status};
 use crate::error::{Error, Result, fail};
-use crate::future::cell::TaskRef;
+use crate::future::cell::{TaskCell, TaskRef, number};
 use crate::future::due::{self, Moved};
 use crate::future::extra::Text;
 use crate::future::promise::{self, Recording};
 use crate::future::result::Payload;
 use crate::future::run::{DETACH, Ended, report_failure, unobserved_detached};
 use crate::future::state::Outcome;
+use crate::platform::fork;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
@@ -106,6 +107,45 @@ pub unsafe extern "C-unwind" fn cfut_promise_set_bytes(
     data: *const c_void,
     len: usize,
 ) -> cfut_status {
+    // SAFETY: the contract of `ffi`.
+    if unsafe { set_small(promise, data, len) } {
+        return status::OK;
+    }
+    // SAFETY: the contract of `ffi`.
+    unsafe { set_bytes(promise, data, len) }
+}
+
+/// The way of small results of running tasks. False: nothing was done.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(always)]
+unsafe fn set_small(promise: *mut cfut_promise, data: *const c_void, len: usize) -> bool {
+    if promise.is_null() || data.is_null() || !fork::word().is(1) {
+        return false;
+    }
+    let mut bytes = [0u8; 16];
+    // SAFETY: by the contract the bytes are there, and the promise is a live cell.
+    unsafe {
+        match len {
+            8 => bytes[..8].copy_from_slice(&data.cast::<[u8; 8]>().read()),
+            4 => bytes[..4].copy_from_slice(&data.cast::<[u8; 4]>().read()),
+            16 => bytes = data.cast::<[u8; 16]>().read(),
+            _ => return false,
+        }
+        let bits = u128::from_ne_bytes(bytes);
+        let (low, high) = (number(bits as usize), number((bits >> 64) as usize));
+        let words = if cfg!(target_endian = "little") { [low, high] } else { [high, low] };
+        (*promise.cast::<TaskCell>()).record_inline(words, len)
+    }
+}
+
+/// The ordinary way.
+///
+/// # Safety
+/// The contract of `ffi`.
+#[inline(never)]
+unsafe fn set_bytes(promise: *mut cfut_promise, data: *const c_void, len: usize) -> cfut_status {
     guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, data) =

@@ -70,6 +70,34 @@ impl TaskCell {
         self
     }
 
+    /// Records up to 16 bytes as the result of a task that runs, the straight way. False:
+    /// nothing was done, and `promise::put` is needed.
+    #[inline(always)]
+    pub(crate) fn record_inline(&self, words: [Word; 2], length: usize) -> bool {
+        if !self.state.lock_plain() {
+            return false;
+        }
+        // SAFETY: LOCK is held and nothing is recorded: only this thread touches `front`.
+        self.front.with_mut(|place| unsafe { *place = Front(words) });
+        self.state.record_plain(PayloadBits::new(INLINE, length));
+        true
+    }
+
+    /// `bytes` of a success of up to 16 bytes that counts against no bound.
+    #[inline(always)]
+    pub(crate) fn inline_bytes(&self) -> Option<(*const c_void, usize)> {
+        let seen = self.snapshot();
+        seen.is_plain_success(INLINE).then(|| (self.front_bytes(), seen.inline_length()))
+    }
+
+    /// Where an inline result stands.
+    #[inline(always)]
+    fn front_bytes(&self) -> *const c_void {
+        let offset = std::mem::offset_of!(TaskCell, front);
+        // SAFETY: a field of the block.
+        unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast_const().cast()
+    }
+
     /// The result bytes of a settled future, if it has any kind of bytes.
     pub(crate) fn bytes(&self) -> Option<(*const c_void, usize)> {
         let source = self.source(self.snapshot());
@@ -81,12 +109,7 @@ impl TaskCell {
         let front = unsafe { source.front() };
         match seen.payload() {
             EMPTY => Some((ptr::null(), 0)),
-            INLINE => {
-                let offset = std::mem::offset_of!(TaskCell, front);
-                // SAFETY: a field of the block.
-                let at = unsafe { source.block().cast::<u8>().add(offset) };
-                Some((at.as_ptr().cast_const().cast(), seen.inline_length()))
-            }
+            INLINE => Some((source.front_bytes(), seen.inline_length())),
             HEAP => Some((front[0].cast_const(), front[1].addr())),
             BUFFER => {
                 let buffer = source.buffer_in();

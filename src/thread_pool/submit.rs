@@ -312,7 +312,8 @@ impl Pool {
         task: Entry,
         waiting: usize,
     ) -> std::result::Result<(), Unaccepted> {
-        if self.look_for_a_worker(waiting) == Notified::Stranded && self.withdraw(lane, task) {
+        if self.look_for_a_worker(waiting) == Notified::Stranded && self.inbox.take_back(lane, task)
+        {
             return Err(Unaccepted::NoThread);
         }
         Ok(())
@@ -342,28 +343,6 @@ impl Pool {
             self.monitor.watch(self);
         }
         notified
-    }
-
-    /// Takes a queued task back that nobody will run; false if somebody has it.
-    #[cold]
-    fn withdraw(&self, lane: Lane, task: Entry) -> bool {
-        if self.inbox.take_back(lane, task) {
-            return true;
-        }
-        // Others have been queued behind it.
-        // SAFETY: the caller has not given up its knowledge of the task; the queue's
-        // reference keeps it.
-        let cell = unsafe { task.as_ref() };
-        let seen = cell.state.lock();
-        if !seen.is_pending() {
-            cell.state.unlock(0, 0);
-            return false;
-        }
-        // The entry stays in the queue, with its reference, as one that is settled.
-        cell.state.retain(1);
-        cell.state.settle_locked(Outcome::Cancelled, None);
-        self.tally.withdrawn.add(1);
-        true
     }
 
     /// Undoes `make` for a task that was not accepted.
@@ -500,14 +479,14 @@ impl Pool {
         // The newest first: each is the last of the lane then.
         let mut withdrawn = 0;
         for &task in tasks.iter().rev() {
-            if !self.withdraw(lane, task) {
+            if !self.inbox.take_back(lane, task) {
                 break;
             }
             withdrawn += 1;
         }
         let begun = tasks.len() - withdrawn;
         for &task in if begun == 0 { &[] } else { &tasks[begun..] } {
-            // SAFETY: `withdraw` left a reference for each.
+            // SAFETY: the queue's reference, which it has given up.
             let task = unsafe { TaskRef::from_raw(task) };
             let verdict = Verdict::new(Outcome::Cancelled);
             task.settle_if(&task, |seen| seen.is_pending(), verdict);
