@@ -401,7 +401,10 @@ fn fail(cell: &TaskRef, code: i32) -> Ended {
 unsafe fn detach(raw: NonNull<TaskCell>) -> Ended {
     // SAFETY: by the contract.
     let cell = unsafe { borrow(raw) };
-    let owner = NonNull::new(cell.owner_in(cell.snapshot()));
+    // Under LOCK: whoever has a retained promise may just be giving the cell an `Extra`.
+    let seen = cell.state.lock();
+    let owner = NonNull::new(cell.owner_in(seen));
+    cell.state.unlock(0, 0);
     if let Some(owner) = owner {
         // SAFETY: F6: the runner keeps its executor alive.
         unsafe { (owner.as_ref().vtable.detached)(owner) };
