@@ -28,7 +28,6 @@ fn ask() -> bool {
     })
 }
 
-#[cfg(not(loom))]
 mod table {
     use super::{BTreeMap, Line, Lock, wanted};
 
@@ -70,5 +69,4 @@ mod table {
     }
 }
 
-#[cfg(not(loom))]
 pub(crate) use table::{given, taken};

@@ -7,7 +7,7 @@ use crate::future::buffer::BufferRef;
 use crate::future::due::InUser;
 use crate::platform::fork::PerProcess;
 use crate::shared::Shared;
-use crate::sync::Lock;
+use crate::sync::{Lock, global};
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
 
@@ -35,7 +35,9 @@ unsafe impl Send for Sink {}
 // SAFETY: as above.
 unsafe impl Sync for Sink {}
 
-static SINK: Lock<Option<Shared<Sink>>> = Lock::new(None);
+global! {
+    static SINK: Lock<Option<Shared<Sink>>> = Lock::new(None);
+}
 static PER_PROCESS: PerProcess = PerProcess::new();
 
 /// In a forked child the lock may be held by a thread that does not exist there.

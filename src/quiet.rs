@@ -1,13 +1,19 @@
 //! Whether the library is calling user code anywhere, for `cfut_quiesce`. Open to all rooms.
 
 use crate::platform::clock::Instant;
-use crate::sync::{AtomicU32, AtomicUsize, Futex32, Ordering, fence};
+use crate::sync::{AtomicU32, AtomicUsize, Futex32, Ordering, fence, global};
 
-/// Threads that are running callbacks and free functions.
-static CALLING: AtomicUsize = AtomicUsize::new(0);
-/// Threads that wait for quiet.
-static WAITING: AtomicU32 = AtomicU32::new(0);
-static SIGNAL: Futex32 = Futex32::new(0);
+global! {
+    /// Threads that are running callbacks and free functions.
+    static CALLING: AtomicUsize = AtomicUsize::new(0);
+}
+global! {
+    /// Threads that wait for quiet.
+    static WAITING: AtomicU32 = AtomicU32::new(0);
+}
+global! {
+    static SIGNAL: Futex32 = Futex32::new(0);
+}
 
 /// The calling thread is about to run callbacks; undone when this goes.
 pub(crate) struct Calling(());

@@ -363,10 +363,66 @@ mod imp {
         pub(crate) fn lock(&self) -> Guard<'_, T> {
             self.0.lock().unwrap()
         }
+
+        /// # Safety
+        /// As the real one's. No model forks, so it is not called.
+        pub(crate) unsafe fn reset(&self, value: T) {
+            *self.lock() = value;
+        }
+    }
+
+    /// Runs `model` in all interleavings with at most `preemptions` switches away from a
+    /// thread that could go on (None: all), and looks for memory that is left behind.
+    #[cfg(test)]
+    pub(crate) fn explore(preemptions: Option<usize>, model: impl Fn() + Send + Sync + 'static) {
+        use crate::platform::memory::tracked;
+        use crate::platform::thread::modelled;
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = preemptions;
+        builder.max_branches = 20_000;
+        let runs = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = std::sync::Arc::clone(&runs);
+        tracked::forget();
+        let begun = std::time::Instant::now();
+        builder.check(move || {
+            // The threads of the run before have all ended by now.
+            tracked::check();
+            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            model();
+            modelled::join_all();
+        });
+        tracked::check();
+        if std::env::var_os("LOOM_COUNT").is_some() {
+            let name = std::thread::current().name().unwrap_or("?").to_owned();
+            std::io::Write::write_fmt(
+                &mut std::io::stderr(),
+                format_args!(
+                    "{name}: {} runs, {:?}\n",
+                    runs.load(std::sync::atomic::Ordering::Relaxed),
+                    begun.elapsed()
+                ),
+            )
+            .unwrap();
+        }
     }
 }
 
 pub(crate) use imp::*;
+
+/// A static with something of this room in it: the model checker makes it anew for each run.
+macro_rules! global {
+    ($(#[$attribute:meta])* static $name:ident: $type:ty = $value:expr;) => {
+        #[cfg(not(loom))]
+        $(#[$attribute])*
+        static $name: $type = $value;
+        #[cfg(loom)]
+        loom::lazy_static! {
+            $(#[$attribute])*
+            static ref $name: $type = $value;
+        }
+    };
+}
+pub(crate) use global;
 
 use crate::platform::clock::Instant;
 

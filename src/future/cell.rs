@@ -88,6 +88,9 @@ pub(crate) struct TaskCell {
     pub(super) back: UnsafeCell<Word>,
     pub(super) code: AtomicI32,
     pub(super) promises: AtomicU32,
+    /// Read by each use, written by the end: a model fails if the two are not in order.
+    #[cfg(loom)]
+    pub(super) alive: UnsafeCell<()>,
 }
 
 /// A word of arguments or result: a pointer, or a number without provenance.
@@ -361,6 +364,8 @@ impl TaskCell {
             // SAFETY: made with the cell; its hooks hold references to the cell, so none is left.
             unsafe { super::join::destroy(NonNull::new_unchecked(this.back().cast())) };
         }
+        #[cfg(loom)]
+        this.alive.with_mut(|_| ());
         this.state.bury();
         // SAFETY: the class it was allocated from; nobody refers to it.
         unsafe { arena::release(cell.cast(), seen.class() as usize) };
@@ -405,7 +410,10 @@ impl std::ops::Deref for TaskRef {
     #[inline(always)]
     fn deref(&self) -> &TaskCell {
         // SAFETY: F1: this object's reference keeps the cell alive.
-        unsafe { self.0.as_ref() }
+        let cell = unsafe { self.0.as_ref() };
+        #[cfg(loom)]
+        cell.alive.with(|_| ());
+        cell
     }
 }
 
@@ -439,6 +447,8 @@ pub(crate) unsafe fn release_plain(cell: NonNull<TaskCell>) -> bool {
     if !seen.is_last_of_small() || !arena::is_ready(local) {
         return false;
     }
+    #[cfg(loom)]
+    this.alive.with_mut(|_| ());
     this.state.bury();
     // SAFETY: that was the last reference; a cell of the first class.
     unsafe { arena::give_ready(local, cell.cast(), 0) };
@@ -472,6 +482,8 @@ pub(crate) unsafe fn destroy(cell: NonNull<TaskCell>) -> bool {
         unsafe { destroy_slowly(cell) };
         return false;
     }
+    #[cfg(loom)]
+    this.alive.with_mut(|_| ());
     this.state.bury();
     // SAFETY: the class it was allocated from; nobody refers to it.
     unsafe { arena::release(cell.cast(), seen.class() as usize) };

@@ -44,6 +44,13 @@ pub(super) unsafe fn push_dying(cell: NonNull<TaskCell>) {
 
 /// Makes a continuation due that runs in this thread.
 pub(super) fn push_start(cell: TaskRef) {
+    // The model checker's atomics are more than a word: the link has to be made.
+    #[cfg(loom)]
+    // SAFETY: the consumed hook's memory, larger than the link.
+    unsafe {
+        const { assert!(size_of::<AtomicPtr<()>>() <= super::hook::SPACE) };
+        cell.then_hook().cast().write(AtomicPtr::<()>::new(std::ptr::null_mut()));
+    }
     push(cell.into_raw().cast(), START);
 }
 

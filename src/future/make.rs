@@ -188,6 +188,8 @@ impl TaskCell {
                 back: UnsafeCell::new(back),
                 code: AtomicI32::new(0),
                 promises: AtomicU32::new(1),
+                #[cfg(loom)]
+                alive: UnsafeCell::new(()),
             });
         }
         Some(place)

@@ -1,1 +1,717 @@
+//! Models of the future's word, its hooks and what follows from settling.
+//!
+//! Each model runs the code of this room in the model checker: all interleavings, or all with
+//! so many preemptions as its text says, and all values that the memory orders allow. Beside
+//! what a model asserts, the checker itself finds lost wake-ups (nobody can run any more),
+//! data races on plain memory, blocks that are left behind, released twice or used after
+//! their release (`platform::memory::tracked`).
+//!
+//! What the checker does not find: it remembers only the last access to an atomic, so a race
+//! between one thread's load and another one's load and store may go unexplored; and with
+//! bounded preemptions it explores no more than these.
 
+use super::cell::{TaskCell, TaskRef};
+use super::due;
+use super::group::{Until, Watch};
+use super::hook::{Action, Hook};
+use super::join::{self, Mode};
+use super::make::Work;
+use super::owner::{Owner, OwnerRef, Stage, Vtable};
+use super::promise::{self, Cancel, Recording};
+use super::queue::{self, Next, Queue};
+use super::result::Payload;
+use super::run::{self, DETACH};
+use super::settle;
+use super::state::Outcome;
+use super::then::{self, ThenCall};
+use super::wait::{Helped, Step, Wait};
+use crate::platform::memory;
+use crate::sync::{Timeout, explore};
+use loom::thread;
+use std::cell::{Cell, RefCell};
+use std::ffi::c_void;
+use std::ptr::{self, NonNull};
+
+// ---- what happened ----
+
+thread_local! {
+    /// All threads of a model are one thread of the system, and take turns.
+    static EVENTS: RefCell<Vec<Event>> = const { RefCell::new(Vec::new()) };
+    /// What tasks do.
+    static SCRIPT: Cell<Script> = const { Cell::new(Script::Succeed) };
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// The task's function was entered.
+    Ran,
+    /// Somebody saw the future settled.
+    Seen(Outcome),
+    /// The callback with this number was called.
+    Called(usize),
+    /// The continuation was called.
+    Continued,
+    /// The argument with this number was freed.
+    Freed(usize),
+    Cancelled,
+    /// The executor was told that somebody else had settled the task.
+    Told(Stage),
+}
+
+fn note(event: Event) {
+    EVENTS.with_borrow_mut(|events| events.push(event));
+}
+
+fn events() -> Vec<Event> {
+    EVENTS.take()
+}
+
+fn count(events: &[Event], wanted: Event) -> usize {
+    events.iter().filter(|&&event| event == wanted).count()
+}
+
+// ---- what users bring ----
+
+/// What the task's function does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Script {
+    Succeed,
+    /// Sets `RESULT` and succeeds.
+    Answer,
+    Fail,
+    Detach,
+}
+
+/// Fits the cell itself, whose words held the arguments before.
+const RESULT: &[u8] = b"settled result";
+
+unsafe extern "C-unwind" fn task(promise: *const TaskCell, _: *const c_void, _: usize) -> i32 {
+    note(Event::Ran);
+    match SCRIPT.get() {
+        Script::Succeed => 0,
+        Script::Answer => {
+            // SAFETY: the task's own promise, during its call.
+            assert!(answer(&unsafe { &*promise }.clone_ref()));
+            0
+        }
+        Script::Fail => 7,
+        Script::Detach => {
+            // SAFETY: as above.
+            let promise = promise::retain(unsafe { &*promise });
+            PROMISED.set(Some(thread::spawn(move || keep_promise(promise))));
+            DETACH
+        }
+    }
+}
+
+/// Gives `RESULT` to a promise; false: too late.
+fn answer(cell: &TaskRef) -> bool {
+    let payload = promise::copy_bytes(cell, RESULT).expect("short");
+    let recording = Recording {
+        outcome: Outcome::Succeeded,
+        code: 0,
+        message: super::extra::Text::EMPTY,
+        payload,
+    };
+    promise::put(cell, recording).is_ok()
+}
+
+unsafe extern "C-unwind" fn called(future: *const TaskCell, number: *mut c_void) {
+    // SAFETY: the library says that the future is alive.
+    check_result(unsafe { &*future });
+    note(Event::Called(number.addr()));
+}
+
+unsafe extern "C-unwind" fn continued(
+    _: *const TaskCell,
+    input: *const TaskCell,
+    _: *mut c_void,
+) -> i32 {
+    // SAFETY: as for `called`.
+    check_result(unsafe { &*input });
+    note(Event::Continued);
+    0
+}
+
+unsafe extern "C-unwind" fn freed(number: *mut c_void) {
+    note(Event::Freed(number.addr()));
+}
+
+/// Whoever sees a settled future sees its result.
+fn check_result(cell: &TaskCell) {
+    let seen = cell.snapshot();
+    assert!(seen.is_settled());
+    note(Event::Seen(seen.outcome()));
+    if seen.outcome() == Outcome::Succeeded {
+        if let Some((bytes, length)) = cell.bytes() {
+            // SAFETY: bytes of a settled future, which is alive.
+            assert_eq!(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) }, RESULT);
+        } else {
+            assert_ne!(SCRIPT.get(), Script::Answer);
+        }
+    }
+    if seen.outcome() == Outcome::Failed {
+        assert_eq!(cell.code(), 7);
+    }
+}
+
+// ---- what threads do ----
+
+/// What a thread does with its reference, which it then drops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deed {
+    Drop,
+    Cancel,
+    Wait,
+    /// One callback with a free function.
+    Call,
+    /// Two callbacks.
+    CallTwice,
+    /// A continuation without an executor, whose future is waited for.
+    Continue,
+    /// A continuation that is cancelled.
+    ContinueAndCancel,
+    /// A wait for one of several, given up if it is not over at once.
+    Poll,
+    /// The same, to its end.
+    Watch,
+}
+
+fn do_deed(deed: Deed, cell: TaskRef) {
+    match deed {
+        Deed::Drop => {}
+        Deed::Cancel => {
+            if promise::cancel(&cell, true) == Ok(Cancel::Done) {
+                note(Event::Cancelled);
+            }
+        }
+        Deed::Wait => wait_for(&cell),
+        Deed::Call => call_back(&cell, 1),
+        Deed::CallTwice => {
+            call_back(&cell, 1);
+            call_back(&cell, 2);
+        }
+        Deed::Continue | Deed::ContinueAndCancel => {
+            let call = ThenCall::Then(continued);
+            let argument = ptr::without_provenance_mut(3);
+            let made = then::continue_with(&cell, None, call, argument, Some(freed), None);
+            let output = made.ok().flatten().expect("memory");
+            if deed == Deed::Continue {
+                due::run_pending();
+                wait_for(&output);
+            } else {
+                let _ = promise::cancel(&output, false);
+            }
+        }
+        Deed::Poll | Deed::Watch => {
+            let futures = [cell.as_ptr().as_ptr().cast_const()];
+            // SAFETY: alive: `cell`.
+            let watch = unsafe { Watch::new(&futures, Until::Any) }.expect("memory");
+            let ready = if deed == Deed::Watch { watch.sleep(None) } else { watch.is_ready() };
+            drop(watch);
+            if ready {
+                check_result(&cell);
+            }
+        }
+    }
+    due::run_pending();
+    drop(cell);
+    due::run_pending();
+}
+
+fn wait_for(cell: &TaskRef) {
+    let mut wait = Wait::new(cell, Timeout::Forever);
+    loop {
+        match wait.step() {
+            Step::Settled(outcome) => {
+                assert_eq!(outcome, cell.snapshot().outcome());
+                break;
+            }
+            Step::CallDue => due::run_all(),
+            Step::Help(helped) => helped.run(),
+            Step::TimedOut | Step::Deadlock | Step::Inherited => panic!("a wait for ever"),
+        }
+    }
+    if cell.kind() == super::cell::Kind::Bytes || cell.kind() == super::cell::Kind::Promise {
+        check_result(cell);
+    }
+}
+
+fn call_back(cell: &TaskRef, number: usize) {
+    let argument = ptr::without_provenance_mut(number);
+    let action = Action::Callback(called, argument, Some(freed));
+    settle::hook_in(cell, Hook::allocate(action).expect("memory"));
+    due::run_pending();
+}
+
+/// What a worker does with a queued task.
+fn work(cell: TaskRef) {
+    if cell.state.start(false) {
+        run::run_started(cell, |_, _| (0, 0));
+    } else {
+        drop(cell);
+    }
+    due::run_pending();
+}
+
+fn new_task(references: u32) -> Vec<TaskRef> {
+    let cell = TaskCell::allocate(Work::Bytes(task, &[]), references).expect("memory");
+    // SAFETY: fresh, with so many references.
+    (0..references).map(|_| unsafe { TaskRef::from_raw(cell) }).collect()
+}
+
+/// A task is run while other threads do their deeds; nobody else keeps it.
+fn run_against(script: Script, deeds: &'static [Deed], preemptions: Option<usize>) {
+    explore(preemptions, move || {
+        events();
+        SCRIPT.set(script);
+        let mut references = new_task(1 + deeds.len() as u32);
+        let threads: Vec<_> = deeds
+            .iter()
+            .zip(references.drain(1..))
+            .map(|(&deed, cell)| thread::spawn(move || do_deed(deed, cell)))
+            .collect();
+        work(references.pop().expect("the runner's"));
+        threads.into_iter().for_each(|thread| thread.join().expect("joined"));
+        check_events(&events(), deeds);
+    });
+}
+
+fn check_events(events: &[Event], deeds: &[Deed]) {
+    let having = |wanted: Deed| deeds.iter().filter(|&&deed| deed == wanted).count();
+    // Settled once: it ran, or was cancelled, and everybody saw the same end.
+    let (ran, cancelled) = (count(events, Event::Ran), count(events, Event::Cancelled));
+    assert!(ran <= 1, "{events:?}");
+    if having(Deed::Cancel) == 0 {
+        assert_eq!(ran, 1, "{events:?}");
+    } else {
+        assert_eq!(ran == 0, cancelled > 0, "{events:?}");
+    }
+    let mut seen = events.iter().filter_map(|event| match event {
+        Event::Seen(outcome) => Some(*outcome),
+        _ => None,
+    });
+    if let Some(first) = seen.next() {
+        assert!(seen.all(|outcome| outcome == first), "{events:?}");
+        assert_eq!(first == Outcome::Cancelled, cancelled > 0, "{events:?}");
+    }
+    // Callbacks once each and in order, arguments freed once, after the call.
+    let (one, two) = (having(Deed::Call) + having(Deed::CallTwice), having(Deed::CallTwice));
+    assert_eq!(count(events, Event::Called(1)), one, "{events:?}");
+    assert_eq!(count(events, Event::Called(2)), two, "{events:?}");
+    assert_eq!(count(events, Event::Freed(1)), one, "{events:?}");
+    assert_eq!(count(events, Event::Freed(2)), two, "{events:?}");
+    if one == 1 && two == 1 {
+        let at = |wanted| events.iter().position(|&event| event == wanted);
+        assert!(at(Event::Called(1)) < at(Event::Called(2)), "{events:?}");
+        assert!(at(Event::Called(1)) < at(Event::Freed(1)), "{events:?}");
+    }
+    let continued = count(events, Event::Continued);
+    assert!(continued >= having(Deed::Continue), "{events:?}");
+    let all = having(Deed::Continue) + having(Deed::ContinueAndCancel);
+    assert!(continued <= all, "{events:?}");
+    assert_eq!(count(events, Event::Freed(3)), all, "{events:?}");
+}
+
+/// A run against each deed. At most two preemptions; all interleavings with the drop.
+#[test]
+fn run_against_one() {
+    for script in [Script::Succeed, Script::Answer, Script::Fail] {
+        run_against(script, &[Deed::Drop], None);
+        run_against(script, &[Deed::Cancel], Some(2));
+        run_against(script, &[Deed::Wait], Some(2));
+        run_against(script, &[Deed::Call], Some(2));
+        run_against(script, &[Deed::CallTwice], Some(2));
+        run_against(script, &[Deed::Poll], Some(2));
+        run_against(script, &[Deed::Watch], Some(2));
+        run_against(script, &[Deed::ContinueAndCancel], Some(2));
+    }
+    run_against(Script::Succeed, &[Deed::Continue], Some(2));
+}
+
+/// A run against two deeds at once. At most one preemption.
+#[test]
+fn run_against_two() {
+    for deeds in [
+        &[Deed::Cancel, Deed::Cancel],
+        &[Deed::Cancel, Deed::Wait],
+        &[Deed::Cancel, Deed::CallTwice],
+        &[Deed::Cancel, Deed::Poll],
+        &[Deed::Cancel, Deed::Drop],
+        &[Deed::Wait, Deed::Wait],
+        &[Deed::Wait, Deed::Call],
+        &[Deed::Wait, Deed::Drop],
+        &[Deed::CallTwice, Deed::Drop],
+        &[Deed::CallTwice, Deed::Poll],
+        &[Deed::Call, Deed::Call],
+        &[Deed::Watch, Deed::Drop],
+    ] {
+        run_against(Script::Succeed, deeds, Some(1));
+    }
+}
+
+/// Continuations beside other deeds. At most one preemption.
+#[test]
+fn continuations_against_others() {
+    for deeds in [
+        &[Deed::Continue, Deed::Cancel],
+        &[Deed::Continue, Deed::Call],
+        &[Deed::ContinueAndCancel, Deed::Cancel],
+        &[Deed::ContinueAndCancel, Deed::CallTwice],
+        &[Deed::Continue, Deed::ContinueAndCancel],
+    ] {
+        run_against(Script::Succeed, deeds, Some(1));
+    }
+}
+
+// ---- promises ----
+
+/// How the owner of a hand-made promise ends it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Answer,
+    /// Two threads answer; one is told that it came too late.
+    AnswerTwice,
+    Release,
+}
+
+/// A hand-made promise is settled, or broken by its release, against deeds.
+fn settle_against(end: End, deeds: &'static [Deed], preemptions: Option<usize>) {
+    explore(preemptions, move || {
+        events();
+        SCRIPT.set(Script::Answer);
+        let (promise, future) = promise::new().ok().expect("memory");
+        let other = (end == End::AnswerTwice).then(|| promise::retain(&promise));
+        let threads: Vec<_> = deeds
+            .iter()
+            .map(|&deed| (deed, future.clone()))
+            .map(|(deed, future)| thread::spawn(move || do_deed(deed, future)))
+            .collect();
+        let other = other.map(|promise| thread::spawn(move || answer_and_release(promise)));
+        let answered = match end {
+            End::Release => {
+                promise::release(promise);
+                due::run_pending();
+                false
+            }
+            End::Answer | End::AnswerTwice => answer_and_release(promise),
+        };
+        threads.into_iter().for_each(|thread| thread.join().expect("joined"));
+        let also = other.is_some_and(|thread| thread.join().expect("joined"));
+        let cancelled = count(&events(), Event::Cancelled) > 0;
+        let outcome = future.snapshot().outcome();
+        assert!(future.snapshot().is_settled());
+        assert!(u32::from(answered) + u32::from(also) + u32::from(cancelled) <= 1);
+        assert_eq!(outcome == Outcome::Cancelled, cancelled);
+        assert_eq!(outcome == Outcome::Succeeded, answered || also);
+        drop(future);
+        due::run_pending();
+    });
+}
+
+fn answer_and_release(promise: TaskRef) -> bool {
+    let answered = answer(&promise);
+    promise::release(promise);
+    due::run_pending();
+    answered
+}
+
+/// At most two preemptions, or one where three threads meet.
+#[test]
+fn promises() {
+    for end in [End::Answer, End::Release] {
+        settle_against(end, &[Deed::Cancel], Some(2));
+        settle_against(end, &[Deed::Wait], Some(2));
+        settle_against(end, &[Deed::CallTwice], Some(2));
+        settle_against(end, &[Deed::Watch], Some(2));
+        settle_against(end, &[Deed::CallTwice, Deed::Cancel], Some(1));
+    }
+    settle_against(End::Release, &[Deed::Cancel, Deed::Wait], Some(1));
+    settle_against(End::AnswerTwice, &[], Some(3));
+    settle_against(End::AnswerTwice, &[Deed::Call], Some(1));
+}
+
+// ---- executors ----
+
+/// As much of an executor as futures see.
+#[repr(C)]
+struct House {
+    owner: Owner,
+}
+
+static HOUSE: Vtable = Vtable {
+    enqueue: |_, task, _| Err(task),
+    settled: |owner, _, _, stage| {
+        note(Event::Told(stage));
+        if stage == Stage::Detached {
+            // SAFETY: the reference that `detached` left behind.
+            drop(unsafe { OwnerRef::adopt(owner) });
+        }
+    },
+    // SAFETY: by the contract the executor is alive.
+    detached: |owner| {
+        // SAFETY: as above.
+        let _left_behind = unsafe { OwnerRef::retain(owner) }.into_raw();
+    },
+    // SAFETY: the reference that `detached` left behind.
+    attached: |owner| drop(unsafe { OwnerRef::adopt(owner) }),
+    stop_level: |_| 0,
+    take_seat: |_| true,
+    run_in_seat: |_, task| {
+        run::run_started(task, |_, _| (0, 0));
+        due::run_pending();
+    },
+    uncharge: |_, _| {},
+    // SAFETY: made by try_box; the last reference is gone.
+    destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },
+};
+
+fn new_house() -> OwnerRef {
+    let house = memory::try_box(House { owner: Owner::new(&HOUSE, 1) }).ok().expect("memory");
+    // SAFETY: fresh, with one reference.
+    unsafe { OwnerRef::adopt(house.cast()) }
+}
+
+thread_local! {
+    /// The thread that a task of `Script::Detach` hands its promise to.
+    static PROMISED: RefCell<Option<thread::JoinHandle<()>>> = const { RefCell::new(None) };
+}
+
+/// A task hands its promise on and detaches itself while the promise makes progress, so that
+/// the cell gets an `Extra`, answers and goes. At most three preemptions, or none with a waiter.
+#[test]
+fn detaching_against_the_promise() {
+    for waits in [false, true] {
+        explore(Some(if waits { 0 } else { 3 }), move || {
+            events();
+            SCRIPT.set(Script::Detach);
+            let house = new_house();
+            let mut references = new_task(2);
+            let (future, runner) = (references.remove(0), references.remove(0));
+            future.set_owner(house.as_ptr());
+            assert!(runner.state.start(false));
+            let waiter = waits.then(|| {
+                let future = future.clone();
+                thread::spawn(move || do_deed(Deed::Wait, future))
+            });
+            let ended = run::run_started(runner, |_, _| (0, 0));
+            due::run_pending();
+            PROMISED.take().expect("handed on").join().expect("joined");
+            waiter.into_iter().for_each(|thread| thread.join().expect("joined"));
+            SCRIPT.set(Script::Answer);
+            check_result(&future);
+            let events = events();
+            let told = count(&events, Event::Told(Stage::Detached));
+            assert_eq!(told, usize::from(ended == run::Ended::Detached), "{events:?}");
+            drop(future);
+            due::run_pending();
+        });
+    }
+}
+
+/// What the task hands its promise to.
+fn keep_promise(promise: TaskRef) {
+    promise::set_progress(&promise, 1, 2).expect("not settled");
+    assert!(answer_and_release(promise));
+}
+
+/// A waiter takes the task it waits for out of a worker's hands, or does not, while somebody
+/// cancels it. At most two preemptions, or one with the cancel.
+#[test]
+fn claiming_against_the_worker() {
+    for cancels in [false, true] {
+        explore(Some(if cancels { 1 } else { 2 }), move || {
+            events();
+            SCRIPT.set(Script::Succeed);
+            let house = new_house();
+            let mut references = new_task(3);
+            references[0].set_owner(house.as_ptr());
+            let waited = references.remove(0);
+            let kept = references.remove(0);
+            let waiter = thread::spawn(move || do_deed(Deed::Wait, waited));
+            let canceller = thread::spawn(move || {
+                do_deed(if cancels { Deed::Cancel } else { Deed::Drop }, kept);
+            });
+            work(references.remove(0));
+            waiter.join().expect("joined");
+            canceller.join().expect("joined");
+            let events = events();
+            let (ran, cancelled) = (count(&events, Event::Ran), count(&events, Event::Cancelled));
+            assert_eq!(ran + cancelled, 1, "{events:?}");
+            assert_eq!(count(&events, Event::Told(Stage::Queued)), cancelled, "{events:?}");
+        });
+    }
+}
+
+// ---- several at once ----
+
+/// Two futures settle, in two threads, and one of these waits for a join of both, which the
+/// other may cancel. At most one preemption.
+#[test]
+fn joins() {
+    for (mode, cancels) in
+        [(Mode::All, false), (Mode::Any, false), (Mode::FirstSuccess, false), (Mode::All, true)]
+    {
+        explore(Some(1), move || {
+            events();
+            SCRIPT.set(Script::Succeed);
+            let (mut first, mut second) = (new_task(1), new_task(1));
+            let output = join::join(&[&first[0], &second[0]], mode).ok().expect("memory");
+            call_back(&output, 1);
+            let runner = first.remove(0);
+            let handle = output.clone();
+            let other = thread::spawn(move || {
+                if cancels {
+                    let _ = promise::cancel(&handle, false);
+                    due::run_pending();
+                }
+                work(runner);
+                drop(handle);
+                due::run_pending();
+            });
+            work(second.remove(0));
+            wait_for(&output);
+            drop(output);
+            due::run_pending();
+            other.join().expect("joined");
+            let events = events();
+            assert_eq!(count(&events, Event::Called(1)), 1, "{events:?}");
+            assert_eq!(count(&events, Event::Freed(1)), 1, "{events:?}");
+            assert_eq!(count(&events, Event::Ran), 2, "{events:?}");
+        });
+    }
+}
+
+/// A thread waits for one of two futures, or for the first failure, which both threads may
+/// report at once. At most one preemption.
+#[test]
+fn waits_for_one_of_two() {
+    for until in [Until::Any, Until::FirstFailure] {
+        explore(Some(1), move || {
+            events();
+            SCRIPT.set(Script::Succeed);
+            let (mut first, mut second) = (new_task(2), new_task(2));
+            let (one, other) = (first.remove(0), second.remove(0));
+            let threads = if until == Until::Any {
+                let both = move || {
+                    work(one);
+                    work(other);
+                };
+                vec![thread::spawn(both)]
+            } else {
+                vec![thread::spawn(move || work(one)), thread::spawn(move || work(other))]
+            };
+            let futures = [&first[0], &second[0]].map(|one| one.as_ptr().as_ptr().cast_const());
+            // SAFETY: alive: `first` and `second`.
+            let watch = unsafe { Watch::new(&futures, until) }.expect("memory");
+            assert!(watch.sleep(None));
+            let settled = [&first[0], &second[0]].map(|one| one.snapshot().is_settled());
+            assert!(settled == [true; 2] || until == Until::Any && settled != [false; 2]);
+            drop(watch);
+            threads.into_iter().for_each(|thread| thread.join().expect("joined"));
+            drop((first, second));
+        });
+    }
+}
+
+// ---- completion queues ----
+
+/// Two futures are delivered while a thread takes them out and sleeps in between; the queue
+/// has them all, each once, and says when there are no more. At most one preemption.
+#[test]
+fn deliveries_against_the_taker() {
+    explore(Some(1), || {
+        events();
+        SCRIPT.set(Script::Succeed);
+        let completions = Queue::new().ok().expect("memory");
+        let runners: Vec<_> = (0..2)
+            .map(|tag| {
+                let mut references = new_task(2);
+                queue::add(&completions, &references[0], tag).ok().expect("memory");
+                references.remove(0);
+                references.remove(0)
+            })
+            .collect();
+        let threads: Vec<_> =
+            runners.into_iter().map(|runner| thread::spawn(move || work(runner))).collect();
+        let mut tags = 0;
+        loop {
+            match completions.next().ok().expect("no fork") {
+                Next::Entry(future, tag) => {
+                    assert!(future.snapshot().is_settled());
+                    assert_eq!(tags & 1 << tag, 0);
+                    tags |= 1 << tag;
+                }
+                Next::Empty(seen) => {
+                    completions.sleep(seen, None);
+                }
+                Next::End => break,
+            }
+        }
+        assert_eq!(tags, 0b11);
+        threads.into_iter().for_each(|thread| thread.join().expect("joined"));
+        completions.drop_handle();
+    });
+}
+
+/// Two takers for two entries: each gets what the other leaves, and both see the end.
+/// At most one preemption.
+#[test]
+fn two_takers() {
+    explore(Some(1), || {
+        events();
+        SCRIPT.set(Script::Succeed);
+        let completions = Queue::new().ok().expect("memory");
+        let mut references = new_task(2);
+        queue::add(&completions, &references[0], 1).ok().expect("memory");
+        references.truncate(1);
+        let other = completions.clone();
+        other.add_handle();
+        let taker = thread::spawn(move || {
+            let taken = take_all(&other);
+            other.drop_handle();
+            taken
+        });
+        let runner = references.remove(0);
+        let worker = thread::spawn(move || work(runner));
+        let taken = take_all(&completions);
+        completions.drop_handle();
+        worker.join().expect("joined");
+        assert_eq!(taken + taker.join().expect("joined"), 1);
+    });
+}
+
+fn take_all(completions: &Queue) -> usize {
+    let mut taken = 0;
+    loop {
+        match completions.next().ok().expect("no fork") {
+            Next::Entry(..) => taken += 1,
+            Next::Empty(seen) => {
+                completions.sleep(seen, None);
+            }
+            Next::End => return taken,
+        }
+    }
+}
+
+/// The last handle of a queue goes while a future is delivered and another one is still added.
+/// At most three preemptions.
+#[test]
+fn deliveries_against_the_release() {
+    explore(Some(3), || {
+        events();
+        SCRIPT.set(Script::Succeed);
+        let completions = Queue::new().ok().expect("memory");
+        let mut references = new_task(2);
+        queue::add(&completions, &references[0], 1).ok().expect("memory");
+        references.truncate(1);
+        let runner = references.remove(0);
+        let worker = thread::spawn(move || work(runner));
+        if let Ok(Next::Entry(future, tag)) = completions.next() {
+            assert!(future.snapshot().is_settled() && tag == 1);
+        }
+        completions.drop_handle();
+        drop(completions);
+        worker.join().expect("joined");
+    });
+}

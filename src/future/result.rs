@@ -93,9 +93,15 @@ impl TaskCell {
     /// Where an inline result stands.
     #[inline(always)]
     fn front_bytes(&self) -> *const c_void {
-        let offset = std::mem::offset_of!(TaskCell, front);
-        // SAFETY: a field of the block.
-        unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast_const().cast()
+        // The model checker's cells have something in front of the value.
+        #[cfg(loom)]
+        return self.front.with(<*const Front>::cast);
+        #[cfg(not(loom))]
+        {
+            let offset = std::mem::offset_of!(TaskCell, front);
+            // SAFETY: a field of the block.
+            unsafe { self.block().cast::<u8>().add(offset) }.as_ptr().cast_const().cast()
+        }
     }
 
     /// The result bytes of a settled future, if it has any kind of bytes.

@@ -65,7 +65,7 @@ pub(crate) struct Config {
 }
 
 /// By how many blocked workers a pool may exceed its maximum.
-pub(crate) const EXTRA_WORKERS: u32 = 256;
+pub(crate) const EXTRA_WORKERS: u32 = if cfg!(loom) { 1 } else { 256 };
 
 /// Largest value of CFUT_OPT_WORKERS.
 pub(crate) const MOST_WORKERS: u32 = MOST_THREADS - EXTRA_WORKERS - 1;

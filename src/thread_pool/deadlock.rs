@@ -13,7 +13,7 @@ use super::worker::{Frame, Slot};
 use crate::future::cell::{Kind, TaskCell, TaskRef};
 use crate::future::{join, then};
 use crate::platform::fork::PerProcess;
-use crate::sync::{Lock, Ordering};
+use crate::sync::{Lock, Ordering, global};
 use std::ptr;
 
 struct Table {
@@ -23,7 +23,9 @@ struct Table {
 // SAFETY: the slots in the list are alive: a worker leaves it before it goes.
 unsafe impl Send for Table {}
 
-static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null() });
+global! {
+    static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null() });
+}
 static PER_PROCESS: PerProcess = PerProcess::new();
 
 /// How many steps a search takes before it gives up and lets the wait be.

@@ -64,56 +64,35 @@
 //! The numbered steps stand in `shutdown`.
 
 mod batch;
-#[cfg(not(loom))]
 mod blocking;
-#[cfg(not(loom))]
 mod bound;
-#[cfg(not(loom))]
 mod config;
-#[cfg(not(loom))]
 mod deadlines;
-#[cfg(not(loom))]
 mod deadlock;
 mod inbox;
-#[cfg(not(loom))]
 mod monitor;
-#[cfg(not(loom))]
 mod pool;
 mod queue;
-#[cfg(not(loom))]
 mod registry;
-#[cfg(not(loom))]
 mod shutdown;
 mod sleep;
-#[cfg(not(loom))]
 mod snapshot;
-#[cfg(not(loom))]
 mod submit;
-#[cfg(not(loom))]
 mod timer;
-#[cfg(not(loom))]
 mod turn;
-#[cfg(not(loom))]
 mod vtable;
-#[cfg(not(loom))]
 mod worker;
 
 #[cfg(all(test, loom))]
 mod models;
 
-#[cfg(not(loom))]
 pub(crate) use blocking::{declare_begin, declare_end, run_in_caller};
-#[cfg(not(loom))]
 pub(crate) use config::{
     Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, MOST_WORKERS, WorkerHooks, default_workers,
 };
-#[cfg(not(loom))]
 pub(crate) use pool::Pool;
-#[cfg(not(loom))]
 pub(crate) use registry::quiesce;
-#[cfg(not(loom))]
 pub(crate) use snapshot::Figure;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 pub(crate) use snapshot::write_text;
-#[cfg(not(loom))]
 pub(crate) use submit::Submitted;

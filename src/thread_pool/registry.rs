@@ -6,7 +6,7 @@ use crate::future::owner::OwnerRef;
 use crate::local;
 use crate::platform::fork::PerProcess;
 use crate::quiet;
-use crate::sync::{AtomicPtr, Lock, Ordering, Timeout};
+use crate::sync::{AtomicPtr, Lock, Ordering, Timeout, global};
 use std::ptr;
 
 /// A pool's place in the list; changes under the list's lock.
@@ -29,7 +29,9 @@ struct List {
 // SAFETY: pools are shared between threads; one leaves the list before it is freed.
 unsafe impl Send for List {}
 
-static LIST: Lock<List> = Lock::new(List { first: ptr::null_mut() });
+global! {
+    static LIST: Lock<List> = Lock::new(List { first: ptr::null_mut() });
+}
 static PER_PROCESS: PerProcess = PerProcess::new();
 
 fn follow_fork() {

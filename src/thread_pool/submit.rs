@@ -1,16 +1,22 @@
 //! The ways a task comes in.
 
 use super::bound::{Bound, Load};
-use super::inbox::{Entered, Lane, Refused};
+#[cfg(not(loom))]
+use super::inbox::Entered;
+use super::inbox::{Lane, Refused};
 use super::pool::{Phase, Pool, Reason, first_deadline};
 use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
 use crate::future::arena;
-use crate::future::cell::{TaskCell, TaskFn, TaskRef};
+#[cfg(not(loom))]
+use crate::future::cell::TaskFn;
+use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::extra::Spec;
-use crate::future::make::{Data, Work};
+#[cfg(not(loom))]
+use crate::future::make::Data;
+use crate::future::make::Work;
 use crate::future::owner::attention;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
@@ -36,6 +42,7 @@ impl Pool {
     /// # Safety
     /// `out` is NULL, and the task will have no handle, or has room for it.
     #[inline(always)]
+    #[cfg(not(loom))] // models have no magazines to take cells from
     pub(crate) unsafe fn submit_straight(
         &self,
         function: TaskFn,
@@ -79,6 +86,7 @@ impl Pool {
     /// # Safety
     /// As `submit_straight`, which made `task`.
     #[inline(never)]
+    #[cfg(not(loom))]
     unsafe fn push_ordinarily(
         &self,
         entered: Option<Entered<'_>>,
@@ -96,6 +104,7 @@ impl Pool {
     /// # Safety
     /// As `submit_straight`.
     #[inline(never)]
+    #[cfg(not(loom))]
     unsafe fn attend(&self, task: Entry, wakes: bool, out: *mut Entry) -> Result<()> {
         if wakes {
             self.inbox.wake();
@@ -339,7 +348,7 @@ impl Pool {
     #[inline(always)]
     pub(super) fn look_for_a_worker(&self, backlog: usize) -> Notified {
         let notified = self.sleep.notify(backlog, |searching| worker::create(self, searching));
-        if notified == Notified::Watch {
+        if notified == Notified::Watch && !cfg!(loom) {
             self.monitor.watch(self);
         }
         notified

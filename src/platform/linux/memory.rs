@@ -12,14 +12,20 @@ use std::ptr::NonNull;
 pub(crate) fn allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
     let layout = layout(size, align)?;
     // SAFETY: `layout` has a size other than zero.
-    NonNull::new(unsafe { std::alloc::alloc(layout) })
+    let place = NonNull::new(unsafe { std::alloc::alloc(layout) });
+    #[cfg(loom)]
+    tracked::note(place, layout);
+    place
 }
 
 /// As `allocate`, zeroed.
 pub(crate) fn allocate_zeroed(size: usize, align: usize) -> Option<NonNull<u8>> {
     let layout = layout(size, align)?;
     // SAFETY: `layout` has a size other than zero.
-    NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) })
+    let place = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
+    #[cfg(loom)]
+    tracked::note(place, layout);
+    place
 }
 
 fn layout(size: usize, align: usize) -> Option<Layout> {
@@ -35,7 +41,73 @@ fn layout(size: usize, align: usize) -> Option<Layout> {
 /// `pointer` came from one of them with this `size` and `align`, and is used no more.
 pub(crate) unsafe fn release(pointer: NonNull<u8>, size: usize, align: usize) {
     // SAFETY: by the contract the layout is the one of the allocation.
-    unsafe { std::alloc::dealloc(pointer.as_ptr(), Layout::from_size_align_unchecked(size, align)) }
+    let layout = unsafe { Layout::from_size_align_unchecked(size, align) };
+    #[cfg(loom)]
+    // SAFETY: by the contract.
+    unsafe {
+        tracked::release(pointer, layout);
+    }
+    #[cfg(not(loom))]
+    // SAFETY: by the contract.
+    unsafe {
+        std::alloc::dealloc(pointer.as_ptr(), layout);
+    }
+}
+
+/// In models: what is allocated, so that a run that leaves something behind fails, and what
+/// was released, filled with rubbish and kept to the end of the run, so that a use after
+/// the release fails. All threads of a model are one thread of the system.
+#[cfg(loom)]
+pub(crate) mod tracked {
+    use super::{Layout, NonNull};
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    #[derive(Default)]
+    struct Blocks {
+        live: BTreeMap<usize, Layout>,
+        released: Vec<(NonNull<u8>, Layout)>,
+    }
+
+    thread_local! {
+        static BLOCKS: RefCell<Blocks> = RefCell::default();
+    }
+
+    pub(super) fn note(place: Option<NonNull<u8>>, layout: Layout) {
+        let Some(place) = place else { return };
+        BLOCKS.with_borrow_mut(|blocks| blocks.live.insert(place.as_ptr().addr(), layout));
+    }
+
+    /// # Safety
+    /// As `super::release`.
+    pub(super) unsafe fn release(place: NonNull<u8>, layout: Layout) {
+        const RUBBISH: u8 = 0xD7;
+        let known = BLOCKS.with_borrow_mut(|blocks| {
+            blocks.released.push((place, layout));
+            blocks.live.remove(&place.as_ptr().addr())
+        });
+        assert_eq!(known, Some(layout), "released twice, or with another size");
+        // SAFETY: by the contract.
+        unsafe { place.as_ptr().write_bytes(RUBBISH, layout.size()) };
+    }
+
+    /// Between two runs: nothing may be left; what was released goes.
+    #[cfg(test)]
+    pub(crate) fn check() {
+        let left = BLOCKS.with_borrow(|blocks| blocks.live.values().copied().collect::<Vec<_>>());
+        assert!(left.is_empty(), "not released: {left:?}");
+        forget();
+    }
+
+    /// Starts anew, whatever there is.
+    #[cfg(test)]
+    pub(crate) fn forget() {
+        let blocks = BLOCKS.take();
+        for (place, layout) in blocks.released {
+            // SAFETY: allocated with this layout, and released for good by its owner.
+            unsafe { std::alloc::dealloc(place.as_ptr(), layout) };
+        }
+    }
 }
 
 /// A boxed `value`, or the value back when there is no memory.

@@ -20,6 +20,7 @@ pub(crate) struct Thread(libc::pthread_t);
 
 /// Starts a thread that blocks all signals but those a fault raises, so that the host's
 /// handlers run on the host's threads. `stack` 0: the system's default.
+#[cfg(not(loom))]
 pub(crate) fn spawn(main: Main, argument: *mut c_void, stack: usize) -> Result<Thread, Errno> {
     if fault::fails(Site::Thread) {
         return Err(Errno(libc::EAGAIN));
@@ -41,6 +42,58 @@ pub(crate) fn spawn(main: Main, argument: *mut c_void, stack: usize) -> Result<T
     Ok(Thread(unsafe { handle.assume_init() }))
 }
 
+#[cfg(loom)]
+pub(crate) use modelled::spawn;
+
+/// Threads of a model.
+#[cfg(loom)]
+pub(crate) mod modelled {
+    use super::{Errno, Main, Thread, c_void};
+    use std::cell::{Cell, RefCell};
+
+    type Handle = loom::thread::JoinHandle<()>;
+
+    thread_local! {
+        /// How many threads the system will refuse; all of a model's threads share it.
+        static REFUSED: Cell<u32> = const { Cell::new(0) };
+        static STARTED: RefCell<Vec<Handle>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Waits for all threads: a run must end after them, and takes the statics with it.
+    #[cfg(test)]
+    pub(crate) fn join_all() {
+        while let Some(thread) = STARTED.with_borrow_mut(Vec::pop) {
+            thread.join().expect("joined");
+        }
+    }
+
+    /// Has the next `count` threads refused.
+    #[cfg(test)]
+    pub(crate) fn refuse(count: u32) {
+        REFUSED.set(count);
+    }
+
+    struct Argument(*mut c_void);
+    // SAFETY: what a thread is given is for it.
+    unsafe impl Send for Argument {}
+
+    pub(crate) fn spawn(main: Main, argument: *mut c_void, _: usize) -> Result<Thread, Errno> {
+        if REFUSED.get() > 0 {
+            REFUSED.set(REFUSED.get() - 1);
+            return Err(Errno(libc::EAGAIN));
+        }
+        let argument = Argument(argument);
+        let thread = loom::thread::spawn(move || {
+            let argument = argument;
+            main(argument.0);
+        });
+        STARTED.with_borrow_mut(|started| started.push(thread));
+        // Joining and detaching by the pool have nothing to do: see `join_all`.
+        Ok(Thread(0))
+    }
+}
+
+#[cfg_attr(loom, allow(dead_code))]
 struct Attributes(libc::pthread_attr_t);
 
 impl Attributes {
@@ -120,6 +173,9 @@ pub(crate) fn without_cancellation<R>(call: impl FnOnce() -> R) -> R {
 impl Thread {
     /// The calling thread.
     pub(crate) fn current() -> Thread {
+        if cfg!(loom) {
+            return Thread(0);
+        }
         // SAFETY: always valid in the calling thread.
         Thread(unsafe { libc::pthread_self() })
     }
@@ -129,6 +185,9 @@ impl Thread {
     /// # Safety
     /// The thread is neither joined nor detached elsewhere, and this is not the thread itself.
     pub(crate) unsafe fn join(self, deadline: Option<Instant>) -> bool {
+        if cfg!(loom) {
+            return true;
+        }
         // SAFETY: by the contract.
         without_cancellation(|| unsafe { self.join_until(deadline) })
     }
@@ -162,6 +221,9 @@ impl Thread {
     /// # Safety
     /// The thread is neither joined nor detached elsewhere.
     pub(crate) unsafe fn detach(self) {
+        if cfg!(loom) {
+            return;
+        }
         // SAFETY: by the contract.
         unsafe { libc::pthread_detach(self.0) };
     }
@@ -180,6 +242,9 @@ fn wall_clock_in(nanoseconds: u64) -> libc::timespec {
 
 /// Names the calling thread, as debuggers and `top -H` show it: the first 15 bytes.
 pub(crate) fn set_name(name: &CStr) {
+    if cfg!(loom) {
+        return;
+    }
     let mut cut = [0u8; 16];
     let bytes = name.to_bytes();
     let length = bytes.len().min(15);
@@ -240,6 +305,9 @@ pub(crate) fn at_thread_end(run: unsafe extern "C" fn(*mut c_void)) -> bool {
 /// Lowest usable address of the calling thread's stack, 0 if unknown. Slow on the main
 /// thread; meant to be called once a thread.
 pub(crate) fn stack_floor() -> usize {
+    if cfg!(loom) {
+        return 0; // a model's threads have stacks of their own making
+    }
     let mut raw = MaybeUninit::uninit();
     // SAFETY: on success the object is initialised and is destroyed below.
     unsafe {
@@ -320,7 +388,7 @@ pub(crate) fn parse_activity(stat: &[u8]) -> Activity {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
