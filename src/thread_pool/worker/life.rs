@@ -14,7 +14,7 @@ use crate::log::{self, Level};
 use crate::platform::clock;
 use crate::platform::thread::{self, Thread};
 use crate::platform::{Errno, fork, memory};
-use crate::sync::{AtomicBool, AtomicPtr, Ordering};
+use crate::sync::{AtomicBool, AtomicPtr, Ordering, global};
 use crate::thread_pool::config::{Config, HookFn};
 use crate::thread_pool::pool::Pool;
 use crate::thread_pool::sleep::Notified;
@@ -126,7 +126,9 @@ extern "C" fn note_fork() {
 
 /// Before the first worker: has workers note that they are in a forked child.
 fn watch_forks() {
-    static WATCHED: AtomicBool = AtomicBool::new(false);
+    global! {
+        static WATCHED: AtomicBool = AtomicBool::new(false);
+    }
     // Relaxed: decides who asks; a worker that forks was made after one that did.
     if !WATCHED.swap(true, Ordering::Relaxed) {
         fork::call_in_child(note_fork);
