@@ -5,6 +5,7 @@
 //! released future, the mark its memory keeps (`State::is_dead`).
 
 use crate::error::Line;
+use crate::platform::fork;
 use crate::sync::Lock;
 use once_cell::race::OnceBool;
 use std::collections::BTreeMap;
@@ -29,15 +30,22 @@ fn ask() -> bool {
 }
 
 mod table {
-    use super::{BTreeMap, Line, Lock, wanted};
+    use super::{BTreeMap, Line, Lock, fork, wanted};
 
     /// How often each address was given out as which kind of handle.
     static OWNED: Lock<BTreeMap<(usize, &'static str), usize>> = Lock::new(BTreeMap::new());
 
+    /// Whether the table is kept: in a forked child it is not, for its lock may be held by a
+    /// thread that does not exist there.
+    #[inline(always)]
+    fn keeps() -> bool {
+        wanted() && fork::word().is(1)
+    }
+
     /// A handle becomes the user's.
     #[inline(always)]
     pub(crate) fn given<T>(kind: &'static str, handle: *const T) {
-        if wanted() && !handle.is_null() {
+        if keeps() && !handle.is_null() {
             *OWNED.lock().entry((handle.addr(), kind)).or_insert(0) += 1;
         }
     }
@@ -45,7 +53,7 @@ mod table {
     /// A handle comes back: ends the process if it was not the user's to give.
     #[inline(always)]
     pub(crate) fn taken<T>(kind: &'static str, handle: *const T) {
-        if wanted() && !handle.is_null() {
+        if keeps() && !handle.is_null() {
             take(kind, handle.addr());
         }
     }

@@ -129,6 +129,7 @@ mod plain {
 #[cfg(not(loom))]
 mod quarantine {
     use super::{NonNull, plain};
+    use crate::platform::fork::PerProcess;
     use crate::sync::Lock;
 
     const LENGTH: usize = 1024;
@@ -141,9 +142,14 @@ mod quarantine {
     // SAFETY: the blocks in the ring belong to it alone.
     unsafe impl Send for Ring {}
 
-    static RING: Lock<Ring> = Lock::new(Ring { blocks: [None; LENGTH], next: 0 });
+    static RING: Lock<Ring> = Lock::new(EMPTY);
+    static PER_PROCESS: PerProcess = PerProcess::new();
+
+    const EMPTY: Ring = Ring { blocks: [None; LENGTH], next: 0 };
 
     pub(super) fn release(block: NonNull<u8>, class: usize) {
+        // SAFETY: first use in this child: no thread of it holds the lock.
+        PER_PROCESS.follow(|| unsafe { RING.reset(EMPTY) });
         let mut ring = RING.lock();
         let place = ring.next;
         ring.next = (place + 1) % LENGTH;

@@ -257,7 +257,7 @@ impl State {
         .map(|_| ())
     }
 
-    /// Raises the stop flag of a future that is not settled.
+    /// Raises the stop flag for a task that runs.
     pub(crate) fn request_stop(&self) {
         // Relaxed: a flag that the task polls; nothing is published with it.
         self.0.fetch_or(u64::from(STOP), Ordering::Relaxed);

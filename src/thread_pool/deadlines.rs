@@ -95,13 +95,14 @@ impl Pool {
             // entered it again, or is about to.
             return;
         };
-        task.state.request_stop();
         let line = Line::of(format_args!(
             "expired while it ran: {name} of {} passed; it was asked to stop",
             Nanoseconds(timeout)
         ));
         let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
         task.settle_if(task, |_| true, verdict);
+        // Afterwards: a task that sees it at once must not end as cancelled.
+        task.state.request_stop();
     }
 
     // ---- bytes of unread results ----

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("sync", &["platform"]),
     ("quiet", &["platform", "sync"]),
     ("shared", &["platform", "sync", "unwind"]),
-    ("checks", &["error", "sync", "unwind"]),
+    ("checks", &["error", "platform", "sync", "unwind"]),
     // Futures know nobody who runs them.
     ("future", &["open", "log", "platform"]),
     ("trace", &["open", "future"]),
