@@ -97,12 +97,7 @@ impl Slot {
             }
             return entry;
         }
-        mine.fuel.set(FAIRNESS);
-        if !mine.ran_long.replace(false) {
-            self.pool().sleep.set_short(true);
-        }
-        let round = mine.rounds.get().wrapping_add(1);
-        mine.rounds.set(round);
+        let round = self.refuel();
         if round % 4 == 0 && inbox.hint(Lane::Low) > 0 {
             if let Some(entry) = inbox.pop_one(Lane::Low) {
                 return Some(entry);
@@ -110,6 +105,18 @@ impl Slot {
         }
         let waiting = inbox.hint(Lane::Normal) > 0;
         self.batch.pop().or_else(|| if waiting { inbox.pop_one(Lane::Normal) } else { None })
+    }
+
+    /// As many tasks have been run as before each look out of turn; how often that was.
+    pub(super) fn refuel(&self) -> u32 {
+        let mine = self.mine();
+        mine.fuel.set(FAIRNESS);
+        if !mine.ran_long.replace(false) {
+            self.pool().sleep.set_short(true);
+        }
+        let round = mine.rounds.get().wrapping_add(1);
+        mine.rounds.set(round);
+        round
     }
 
     /// The worker's own queues are empty.

@@ -14,6 +14,7 @@ use crate::future::run;
 use crate::future::state::Plain;
 use crate::platform::clock;
 use crate::sync::Ordering;
+use crate::thread_pool::inbox::Lane;
 use crate::thread_pool::queue::Entry;
 use crate::unwind::contain;
 use std::cell::Cell;
@@ -86,7 +87,16 @@ impl Slot {
     /// Takes the next batch of tasks from outside, if that is what comes next.
     #[inline(never)]
     fn refill(&self) -> bool {
-        let taken = contain(|| if self.use_fuel(0) { self.refill_batch() } else { 0 });
+        let taken = contain(|| {
+            if !self.use_fuel(0) {
+                if self.pool().inbox.hint(Lane::Low) > 0 {
+                    return 0;
+                }
+                // What is here is all there is to look at.
+                self.refuel();
+            }
+            self.refill_batch()
+        });
         let taken = taken.unwrap_or(0);
         if taken > 0 && !self.use_fuel(taken) {
             self.mine().fuel.set(1);
