@@ -37,7 +37,7 @@ impl Drop for Calling {
 
 /// First use in a forked child: the threads that were calling do not exist.
 pub(crate) fn reset() {
-    // Relaxed: the child has one thread.
+    // Relaxed: called once in the child, by `PerProcess`.
     CALLING.store(0, Ordering::Relaxed);
     WAITING.store(0, Ordering::Relaxed);
 }
@@ -50,8 +50,9 @@ pub(crate) fn nobody_calls() -> bool {
 /// Something has come to rest.
 #[inline]
 pub(crate) fn signal() {
-    // SeqCst: pairs with the fence in `Wait::begin`: either the waiter's count is seen here, or
-    // the waiter, which counts itself before it looks around, sees what has come to rest.
+    // SeqCst: pairs with the fence in `Wait::begin`. Of the two one comes first. If it is the
+    // waiter's, its count, made before, is seen here. If it is this one, the waiter, which looks
+    // around after its own, sees what came to rest before this call.
     fence(Ordering::SeqCst);
     // Relaxed: ordered by the fence.
     if WAITING.load(Ordering::Relaxed) != 0 {
@@ -68,6 +69,7 @@ impl Wait {
     pub(crate) fn begin() -> Wait {
         // Relaxed: ordered by the fence; see `signal`.
         WAITING.fetch_add(1, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `signal`.
         fence(Ordering::SeqCst);
         Wait(())
     }

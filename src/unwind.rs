@@ -2,7 +2,12 @@
 //!
 //! # Rules
 //! U1. Library code runs inside `contain`: a panic there is a defect of ours, ends the
-//!     call with an error, and goes no further.
+//!     call with an error, and goes no further. Not contained, to be short, are the straight ways:
+//!     `Pool::submit_straight`, `worker::straight`, and of a future `record_inline`,
+//!     `inline_bytes` and `release_plain`. They take memory from the thread's magazine only,
+//!     have no operation that can panic but an index or a sum over numbers that the library
+//!     itself wrote, and leave whatever is more to a call that is contained. A panic there
+//!     would unwind into the caller, where nothing catches it: the process ends.
 //! U2. User code never runs inside `contain`. A `pthread_exit`, a cancellation or a C++
 //!     exception in it must be able to unwind, and Rust's catch would end the process on
 //!     them. So library code only *finds out* what to call; the calling is done by the

@@ -1,4 +1,5 @@
-//! The one way through the border: every export's body runs in one of these.
+//! The one way through the border: every export's body runs in one of these, but for the
+//! straight ways that U1 names, which come here when they decline.
 //!
 //! A body is library code: it is contained (rule U1 of `unwind`) and calls no user code.
 //! What it makes due is called when it is over, by the `_then_calls` forms.

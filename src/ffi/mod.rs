@@ -7,8 +7,9 @@
 //! - functions given may be called as often and from the threads that are said.
 //!
 //! What we promise:
-//! - every export goes through `guard`: NULL is caught, a panic of ours becomes
-//!   CFUT_EPANIC or a neutral value, errors leave their text for `cfut_last_error`;
+//! - every export goes through `guard` (straight ways, rule U1, before they do anything that
+//!   could fail): NULL is caught, a panic of ours becomes CFUT_EPANIC or a neutral value,
+//!   errors leave their text for `cfut_last_error`;
 //! - only `handle` turns pointers of the caller into references and back;
 //! - user code is called outside of the guard (rule U2 of `unwind`), so exports are
 //!   `extern "C-unwind"` and a thread may be ended from inside a callback;

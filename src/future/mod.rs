@@ -19,13 +19,13 @@
 //! ```
 //! | from | by | to | who |
 //! |---|---|---|---|
-//! | PENDING | `start`, `start_locked` | RUNNING | a worker, a helping waiter, a continuation's runner |
+//! | PENDING | `start`, `start_plain`, `start_locked` | RUNNING | a worker, a helping waiter, a continuation's runner |
 //! | PENDING | `promise::start` | RUNNING | the owner of a hand-made promise |
 //! | PENDING | `cancel` | CANCELLED | anybody |
 //! | PENDING | `settle_if` | FINISHED | time-outs (EXPIRED), a broken or closed pool (BROKEN), a join |
 //! | PENDING | `put` | FINISHED, CANCELLED | the owner of a hand-made promise |
-//! | RUNNING | `record_locked` | RUNNING | the task: the outcome is chosen, not yet visible |
-//! | RUNNING | `finish`, `fail` | FINISHED, CANCELLED | the runner, when the function has returned |
+//! | RUNNING | `record_locked`, `record_plain` | RUNNING | the task: the outcome is chosen, not yet visible |
+//! | RUNNING | `finish`, `finish_plain`, `fail` | FINISHED, CANCELLED | the runner, when the function has returned |
 //! | RUNNING | `detach` | RUNNING | the runner: a retained promise settles later |
 //! | RUNNING | `settle_if` | FINISHED | a run or total time-out; the last promise gone |
 //! | RUNNING | `put` | FINISHED, CANCELLED | a promise that was detached or made by hand |
@@ -55,6 +55,12 @@
 //! # Ordering
 //! The settling write releases, `snapshot` acquires: whoever sees a settled word sees the
 //! result. LOCK acquires and releases everything of F3. References are counted as in Arc.
+//!
+//! # Straight ways
+//! `start_plain`, `lock_plain` with `record_plain`, `finish_plain` and `release_plain` do what
+//! `start`, `lock` with `record_locked`, `finish` and `release` do, for a future about which the
+//! word says that nothing is unusual, and decline otherwise. One difference: a task whose runner
+//! has the only reference is not settled but freed, for nobody could tell.
 //!
 //! # Errors
 //! Memory is the only thing that can fail here; whoever asked gets an error and keeps what

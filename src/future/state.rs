@@ -5,29 +5,30 @@
 //!
 //! | bits | name | set by | meaning |
 //! |---|---|---|---|
-//! | 0-1 | life | `start`, `finish`, `settle_locked` | PENDING 0, RUNNING 1, CANCELLED 2, FINISHED 3 |
+//! | 0-1 | life | `start`, `start_plain`, `finish`, `finish_plain`, `settle_locked` | PENDING 0, RUNNING 1, CANCELLED 2, FINISHED 3 |
 //! | 2-4 | outcome | `record_locked`, `finish`, `settle_locked` | how it ended; final once life is settled |
 //! | 5 | WAITERS | `announce_waiter` | somebody sleeps on the word; never cleared |
 //! | 6 | HOOKS | `unlock` | the hook list is not empty, or was not when it settled |
-//! | 7 | LOCK | `lock` | freezes everything below but WAITERS, LOCK_AWAITED, STOP, TAKEN, the references, and IN_TASK once it is settled |
+//! | 7 | LOCK | `lock`, `lock_plain` | freezes everything below but WAITERS, LOCK_AWAITED, STOP, TAKEN, the references, and IN_TASK once it is settled |
 //! | 8 | STOP | `request_stop` | the task was asked to stop |
-//! | 9 | IN_TASK | `start`; cleared by its runner | the task function is on some stack: outcomes are recorded, not settled |
-//! | 10 | RECORDED | `record_locked` | outcome and payload are chosen; the second recording is refused |
+//! | 9 | IN_TASK | as RUNNING; cleared by its runner | the task function is on some stack: outcomes are recorded, not settled |
+//! | 10 | RECORDED | `record_locked`, `record_plain` | outcome and payload are chosen; the second recording is refused |
 //! | 11 | DRAINING | `settle_locked`, `finish`, hooks | callbacks are being run by one thread |
 //! | 12 | EXTRA | hooks of `extra` | the owner slot holds an `Extra` that in turn has the owner |
 //! | 13 | TAKEN | `take` | the value was moved out |
 //! | 14 | DETACHED | `detach` | the function returned, a retained promise will settle it |
 //! | 15 | ARGS | creation | arguments not consumed yet; `start` hands that duty to the runner |
 //! | 16 | LATE | `start` | began after its executor had raised the stop flag of running tasks |
-//! | 17 | RAN | `start` | the task function was entered; with IN_TASK gone, the stamp holds durations |
+//! | 17 | RAN | `start` | the task function was entered; with IN_TASK gone, `stamp` and `back` hold durations |
 //! | 18-20 | class | creation | which arena class the cell came from |
 //! | 21-23 | kind | creation | what the cell is (`cell::Kind`) |
 //! | 24 | LOCK_AWAITED | `await_unlocked`; cleared by giving LOCK back | somebody sleeps until LOCK is given back |
-//! | 25-27 | payload | `record_locked`, `settle_locked` | what the result is (`cell::Payload`) |
+//! | 25-27 | payload | `record_locked`, `record_plain`, `settle_locked` | what the result is (`cell::Payload`) |
 //! | 28-31 | inline length | same | of an inline result, less one |
-//! | 32-63 | references | `retain`, `release`, `finish` | handles, queue entry or runner, hooks, timers |
+//! | 32-63 | references | `retain`, `release`, `finish`, `finish_plain` | handles, queue entry or runner, hooks, timers |
 //!
-//! Each transition is one read-modify-write. The decision is made on a snapshot by code
+//! Each transition is one read-modify-write. (Giving LOCK back in `record_plain` is two where
+//! somebody sleeps for it.) The decision is made on a snapshot by code
 //! without side effects; the caller acts on what the transition returns.
 
 use crate::sync::{Futex64, Ordering, spin_loop};
@@ -176,8 +177,8 @@ impl State {
             .is_ok()
     }
 
-    /// `start` for a queued cell of `kind` without hooks to call, extras, or arguments to
-    /// free. False: it is none, or something is going on; `start` knows.
+    /// `start` for a queued cell of `kind` without extras or arguments to free. False: it is
+    /// none, or something is going on; `start` knows.
     #[inline(always)]
     #[must_use]
     pub(crate) fn start_plain(&self, kind: u32) -> bool {

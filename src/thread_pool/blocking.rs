@@ -85,7 +85,7 @@ impl Slot {
         self.mine().newest.set(entry.as_ptr());
         self.mine().has_nested.set(true);
         if self.mine().queues.push(entry) {
-            crate::sync::fence(Ordering::SeqCst); // as in `Pool::push`
+            crate::sync::fence(Ordering::SeqCst); // as in `Slot::push_nested`
             self.pool().look_for_a_worker(usize::MAX);
         } else {
             // Not reached: the place it came from is free, and only this thread pushes.

@@ -4,9 +4,10 @@
 //! workers take up to 32 tasks in one critical section, so they hardly ever meet the
 //! submitter; taking 32 pointers that lie beside each other lets a worker fetch the 32
 //! cells at once, where a linked list has it wait for one after the other; closing,
-//! bounds, age and counts are exact for free; and a submit needs one pair of atomic
-//! operations for the queue and its counters together. Crossbeam's injector needs two and
-//! an allocation for each 63 tasks. `benches/results/` has the figures.
+//! age and counts are exact for free; a task that is not accepted after all can be taken out
+//! again; and a submit needs one pair of atomic operations for the queue and its counters
+//! together, and an allocation for each 511 tasks at most. Crossbeam's injector needs two
+//! read-modify-writes, and an allocation for each 63.
 
 use super::queue::Entry;
 use crate::platform::memory;

@@ -8,7 +8,7 @@
 //! # Parts
 //! ```text
 //!   submit ──▶ inbox: low | normal | high      one lock, three lists
-//!      │             │ batches of up to 32
+//!      │             │ up to 32 at once
 //!      │             ▼
 //!      │      ┌── slot 0 ──┐  ┌── slot 1 ──┐      one worker each
 //!      └─────▶│ nested     │◀▶│ nested     │      ◀▶ stealing, the oldest first
@@ -25,7 +25,11 @@
 //! | `submit` | how does a task come in? |
 //! | `inbox`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
-//! | `worker` | how does a worker find, run and end? |
+//! | `worker` | what is kept for a worker, and who may touch it? |
+//! | `worker/life` | how does its thread come and go? |
+//! | `worker/find` | which task is next? |
+//! | `worker/run`, `worker/straight` | how is it run, and how where nothing is unusual? |
+//! | `worker/idle` | what if there is none? |
 //! | `sleep` | who sleeps, and who is woken? (`sleep.md` has the proof) |
 //! | `blocking`, `turn` | what if a task waits? |
 //! | `deadlock` | what if it waits for itself? |
@@ -48,17 +52,21 @@
 //! # States of a worker thread
 //! awake, idle, blocked, dormant: `sleep.md`. Made → hooks and initializer → loop → stop
 //! hook → leaves; a task that ends its thread goes from the loop to the stop hook by way
-//! of the drop guards.
+//! of the drop guards. A task that forks and returns: in the child the thread ends at once, and
+//! the child, whose only one it is, with it.
 //!
 //! # Locks, and the order in which they nest
-//! `sleep.idle` → `inbox` or `roster` → a cell's LOCK → `future::arena`. The rest
-//! (`timers`, `bound`, `reason`, the registry and the table of waits) take no lock of the
-//! pool inside, but for the registry, which looks at pools. No user code under any of them.
+//! `sleep.idle` → `inbox` or `roster`; a cell's LOCK → `reason`; the table of waits → a cell's
+//! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers` and `bound` have none
+//! inside. Under each of them there may be the depot lock of `future::arena`, and nothing under
+//! that. No user code under any.
 //!
 //! # Errors
 //! A pool works with the threads it gets: only a submit that finds none at all, and cannot
 //! make one, is refused, and then the task is not accepted. Each step that can fail does
-//! so before the task is accepted.
+//! so before the task is accepted; one for which no thread can be made is taken out of the
+//! inbox again. A wait for ever for which nobody can be made to stand in is refused. If the last
+//! worker cannot be replaced, the monitor, the next submit and the shutdown try again.
 //!
 //! # Shutdown
 //! The numbered steps stand in `shutdown`.

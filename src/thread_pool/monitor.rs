@@ -15,6 +15,7 @@
 //! - If nothing at all has started for half a second although work waits, one worker is added
 //!   whatever the others do: tasks that compute for very long, or spin until another one of
 //!   theirs runs, must not shut everybody else out.
+//! - If the last worker has gone, work waits, and no thread could be made, each look tries again.
 //! - After eight looks with nothing to do the monitor goes to sleep until it is asked.
 //!
 //! Callbacks of futures that expire run in this thread.

@@ -43,7 +43,8 @@ use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// How many tasks of its own a worker runs before it looks at the inbox first.
+/// After about so many tasks a worker looks out of turn (`find_out_of_turn`); a batch from
+/// outside is not cut short for it.
 const FAIRNESS: u32 = 61;
 
 #[repr(C)]
@@ -132,7 +133,6 @@ pub(super) struct Public {
 pub(super) const DORMANT: u32 = 1;
 /// The task has declared to block, and not that it is over; changed by the worker.
 pub(super) const DECLARED: u32 = 1 << 1;
-
 /// The task forked, and this is the child: its only thread, with nothing to go on with.
 pub(super) const FORKED: u32 = 1 << 2;
 
@@ -222,7 +222,7 @@ impl Slot {
         self.theirs.is_empty() && self.batch.len() == 0
     }
 
-    /// Takes one task, for somebody without queues; the rest of a stolen batch goes to `more`.
+    /// Takes every task out of the slot's queues, for somebody who settles them.
     pub(super) fn steal_all(&self, mut take: impl FnMut(Entry)) {
         let mut loot = [MaybeUninit::uninit(); BATCH];
         loop {

@@ -5,6 +5,10 @@
 //! MADV_WIPEONFORK (Linux 4.14) needs no handler: any entry point compares one word. A
 //! `vfork` child shares the page and reads it unchanged, which is right, for it is no new
 //! process to this library.
+//!
+//! One thing that word cannot tell is which thread forked. A worker has to know when its task
+//! returns in the child, so for that there is a handler, which stores a bit and nothing else
+//! (`call_in_child`).
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};

@@ -4,8 +4,11 @@
 //! nothing to heed, needs few of the steps of `run`; this file has those, in the same order
 //! and with the same effects. What is not plain goes back to the ordinary way, at any step.
 //!
-//! Not contained as a whole, because it calls the user (rule U2); what it does around that
-//! has no operation that could panic, and where more is needed it is contained.
+//! Batches are refilled here, too; what is unusual about the pool, urgent tasks among it, is
+//! seen between any two tasks, in one word (`owner::attention`).
+//!
+//! Not contained as a whole, because it calls the user (rule U2); what it does around that is
+//! what U1 allows, and the rest is contained.
 
 use super::run::SHORT_NS;
 use super::{Frame, Slot};
