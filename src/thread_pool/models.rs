@@ -2,9 +2,9 @@
 //!
 //! They run whole pools: the code of this room with the model checker's threads. Only
 //! crossbeam's deque has a stand-in (`queue`), no clock runs, and there is no monitor: a
-//! pool must do its work without. A run is some hundred steps, so preemptions are
-//! bounded, as each model says. A lost wake-up shows as a deadlock, a task left behind as memory
-//! that was not released; see also `future::models`.
+//! pool must do its work without. Tasks are closures, which go the ordinary way. A run is some
+//! hundred steps, so preemptions are bounded, as each model says. A lost wake-up shows as a
+//! deadlock, a task left behind as memory that was not released; see also `future::models`.
 
 use super::config::{Config, FullPolicy};
 use super::inbox::{Inbox, Lane};

@@ -188,7 +188,7 @@ impl Pool {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Acquire: pairs with the exchanges in `shutdown`; what they announce is seen.
+        // Acquire: pairs with the exchange in `advance`; what it announces is seen.
         match self.phase.load(Ordering::Acquire) {
             0 => Phase::Open,
             1 => Phase::Closing,

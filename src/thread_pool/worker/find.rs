@@ -107,7 +107,7 @@ impl Slot {
         self.batch.pop().or_else(|| if waiting { inbox.pop_one(Lane::Normal) } else { None })
     }
 
-    /// As many tasks have been run as before each look out of turn; how often that was.
+    /// It is time for a look out of turn: begins to count anew; how often that was.
     pub(super) fn refuel(&self) -> u32 {
         let mine = self.mine();
         mine.fuel.set(FAIRNESS);

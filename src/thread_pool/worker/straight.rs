@@ -107,8 +107,8 @@ impl Slot {
         taken > 0
     }
 
-    /// Whether there is fuel for so many tasks, and then uses it. The last is for `find`, which
-    /// then looks out of turn.
+    /// Whether there is fuel for so many tasks, and then uses it. The last is for a look out of
+    /// turn.
     #[inline(always)]
     fn use_fuel(&self, tasks: u32) -> bool {
         let fuel = &self.mine().fuel;
