@@ -31,6 +31,9 @@ thread_local! {
     static RAN: Cell<u32> = const { Cell::new(0) };
 }
 
+/// CFUT_SHUTDOWN_CANCEL.
+const CANCEL: u32 = 1;
+
 fn ran() -> u32 {
     RAN.get()
 }
@@ -178,7 +181,6 @@ fn two_workers() {
 /// does not run. At most two preemptions.
 #[test]
 fn shutdown_against_submit() {
-    const CANCEL: u32 = 1;
     for flags in [0, CANCEL] {
         explore(Some(2), move || {
             let owner = new_pool(|_| {});
@@ -280,6 +282,52 @@ fn refused_thread() {
             assert_eq!(ran(), accepted);
         });
     }
+}
+
+/// The system refuses threads while somebody submits and the pool is shut down: the task is
+/// not accepted, or it settles, and the shutdown ends. At most three preemptions.
+#[test]
+fn refused_thread_against_shutdown() {
+    for (refused, flags) in [(1, 0), (1, CANCEL), (2, 0), (2, CANCEL)] {
+        explore(Some(3), move || {
+            let owner = new_pool(|_| {});
+            modelled::refuse(refused);
+            let other = owner.clone();
+            let submitter = thread::spawn(move || submit(pool(&other)).map(|task| wait_for(&task)));
+            let ended = pool(&owner).shutdown(flags, Timeout::Forever);
+            assert!(matches!(ended, Ok(true)));
+            let outcome = submitter.join().expect("joined");
+            match outcome {
+                None => assert_eq!(ran(), 0),
+                Some(Outcome::Succeeded) => assert_eq!(ran(), 1),
+                Some(Outcome::Cancelled) => assert_eq!((flags, ran()), (CANCEL, 0)),
+                Some(Outcome::Broken) => assert_eq!(ran(), 0),
+                Some(_) => panic!("{outcome:?}"),
+            }
+            release(owner);
+        });
+    }
+}
+
+/// A second thread is to be made, and cannot, while the pool is shut down: the shutdown ends
+/// though the thread was counted for a moment. At most two preemptions.
+#[test]
+fn refused_warming_against_shutdown() {
+    explore(Some(2), || {
+        let owner = new_pool(|config| config.workers = 2);
+        submit_closure(pool(&owner), count, ptr::null_mut(), false).expect("accepted");
+        modelled::refuse(1);
+        let other = owner.clone();
+        let warmer = thread::spawn(move || {
+            let warmed = pool(&other).warm(Timeout::Now);
+            assert!(warmed.is_err());
+        });
+        let ended = pool(&owner).shutdown(0, Timeout::Forever);
+        assert!(matches!(ended, Ok(true)));
+        warmer.join().expect("joined");
+        release(owner);
+        assert_eq!(ran(), 1);
+    });
 }
 
 // ---- the sleep protocol alone ----

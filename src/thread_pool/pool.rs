@@ -272,6 +272,8 @@ impl Pool {
         self.owner.call_attention(attention::SETTLES_QUEUED);
         self.close();
         self.settle_queued();
+        // There may be no worker left that would find the queues empty.
+        self.end_if_done();
         self.signal();
     }
 

@@ -207,6 +207,8 @@ impl Pool {
             let before = self.roster.lock().started;
             let notified = self.sleep.start_worker(|searching| worker::create(self, searching));
             if notified != Notified::Enough {
+                // The thread was counted as awake for a moment; others may have relied on it.
+                self.end_if_done();
                 let roster = self.roster.lock();
                 return Err(Error::new(
                     Kind::System,

@@ -321,11 +321,21 @@ impl Pool {
         task: Entry,
         waiting: usize,
     ) -> std::result::Result<(), Unaccepted> {
-        if self.look_for_a_worker(waiting) == Notified::Stranded && self.inbox.take_back(lane, task)
-        {
-            return Err(Unaccepted::NoThread);
+        if self.look_for_a_worker(waiting) == Notified::Stranded {
+            return self.withdraw(lane, task);
         }
         Ok(())
+    }
+
+    /// Takes a task back that nobody will run, if nobody has taken it.
+    #[cold]
+    fn withdraw(&self, lane: Lane, task: Entry) -> std::result::Result<(), Unaccepted> {
+        if !self.inbox.take_back(lane, task) {
+            return Ok(());
+        }
+        // A shutdown may have seen the task, and there is no worker that would see it gone.
+        self.end_if_done();
+        Err(Unaccepted::NoThread)
     }
 
     /// The worker of this pool that the calling thread is, if it is one.
@@ -500,6 +510,7 @@ impl Pool {
             let verdict = Verdict::new(Outcome::Cancelled);
             task.settle_if(&task, |seen| seen.is_pending(), verdict);
         }
+        self.end_if_done(); // as in `withdraw`
         begun == 0
     }
 
