@@ -27,7 +27,7 @@ use crate::future::owner::{Owner, attention};
 use crate::local;
 use crate::platform::memory;
 use crate::platform::thread::Thread;
-use crate::sync::{Ordering, Timeout};
+use crate::sync::{Ordering, Timeout, fence};
 use std::ptr::{self, NonNull};
 
 /// CFUT_SHUTDOWN_*.
@@ -121,6 +121,9 @@ impl Pool {
 
     /// Step 5, if it is time.
     pub(super) fn end_if_done(&self) {
+        // Callers have just changed the counts, the queues or the phase: of two that changed
+        // different ones at the same time, the later fence's sees what the other one did.
+        fence(Ordering::SeqCst);
         if self.phase() != Phase::Closing {
             return;
         }
