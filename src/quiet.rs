@@ -1,6 +1,7 @@
 //! Whether the library is calling user code anywhere, for `cfut_quiesce`. Open to all rooms.
 
 use crate::platform::clock::Instant;
+use crate::platform::fork;
 use crate::sync::{AtomicU32, AtomicUsize, Futex32, Ordering, fence, global};
 
 global! {
@@ -16,22 +17,27 @@ global! {
 }
 
 /// The calling thread is about to run callbacks; undone when this goes.
-pub(crate) struct Calling(());
+pub(crate) struct Calling {
+    /// The fork generation it was counted in: a child does not have what its parent counted.
+    generation: u32,
+}
 
 impl Calling {
     pub(crate) fn begin() -> Calling {
         // AcqRel: pairs with the Acquire in `nobody_calls`: what the callbacks do comes
         // before the quiet that somebody sees.
         CALLING.fetch_add(1, Ordering::AcqRel);
-        Calling(())
+        Calling { generation: fork::generation() }
     }
 }
 
 impl Drop for Calling {
     fn drop(&mut self) {
-        // AcqRel: as in `begin`.
-        CALLING.fetch_sub(1, Ordering::AcqRel);
-        signal();
+        if self.generation == fork::generation() {
+            // AcqRel: as in `begin`.
+            CALLING.fetch_sub(1, Ordering::AcqRel);
+            signal();
+        }
     }
 }
 

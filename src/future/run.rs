@@ -38,11 +38,12 @@ pub(crate) enum Ended {
 
 /// Runs a task that `State::start` gave to the caller, who hands over the runner's
 /// reference. Not contained. `at_end` is asked once, when the function has returned a code and
-/// before anybody can see it: how long the task was queued and ran, in ticks.
+/// before anybody can see it: how long the task was queued and ran, in ticks; None in a forked
+/// child, where it does not end, for it is the parent's.
 #[inline(always)]
 pub(crate) fn run_started(
     cell: TaskRef,
-    at_end: impl FnOnce(&TaskRef, i32) -> (u64, u64),
+    at_end: impl FnOnce(&TaskRef, i32) -> Option<(u64, u64)>,
 ) -> Ended {
     // SAFETY: F2: started by the caller, so the arguments are ours.
     let call = match contain(|| unsafe { Call::prepare(&cell) }) {
@@ -53,9 +54,14 @@ pub(crate) fn run_started(
     let Some(cell) = &guard.0 else { return Ended::TooLate };
     let code = call.make(cell);
     let Some(cell) = guard.0.take() else { return Ended::TooLate };
-    if let Ok((queued, ran)) = contain(|| at_end(&cell, code)) {
+    match contain(|| at_end(&cell, code)) {
         // SAFETY: the function has returned, and the arguments are gone.
-        unsafe { cell.stamp_durations(queued, ran) };
+        Ok(Some((queued, ran))) => unsafe { cell.stamp_durations(queued, ran) },
+        Ok(None) => {
+            std::mem::forget(cell);
+            return Ended::TooLate;
+        }
+        Err(_) => {}
     }
     // SAFETY: the runner's reference, handed over.
     unsafe { end(cell.into_raw(), code) }
@@ -154,7 +160,7 @@ pub(crate) fn thread_ended(cell: TaskRef) {
 pub(super) fn run_here(cell: TaskRef) {
     if let Ok(true) = contain(|| cell.state.start(false)) {
         let _user = InUser::enter();
-        run_started(cell, |_, _| (0, 0));
+        run_started(cell, |_, _| Some((0, 0)));
     }
 }
 

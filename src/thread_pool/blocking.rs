@@ -291,6 +291,9 @@ impl Drop for Seat {
         let _ = contain(|| {
             // SAFETY: the reference is to a pool.
             let pool = unsafe { Pool::of(self.pool.as_ptr()) };
+            if pool.is_inherited() {
+                return; // whoever holds its locks does not exist here
+            }
             if self.has_turn {
                 pool.turn.give();
             }
@@ -319,8 +322,11 @@ pub(super) unsafe fn run_in_seat(owner: NonNull<Owner>, task: TaskRef) {
         let _user = due::InUser::enter();
         let _seat = Seat::enter(reference);
         run::run_started(task, |task, code| {
+            if pool.is_inherited() {
+                return None;
+            }
             pool.note_return(task, code);
-            begun.durations(clock::ticks())
+            Some(begun.durations(clock::ticks()))
         })
     };
     // SAFETY: the caller still holds its own reference.

@@ -121,8 +121,9 @@ impl Pool {
 
     /// Step 5, if it is time.
     pub(super) fn end_if_done(&self) {
-        // Callers have just changed the counts, the queues or the phase: of two that changed
-        // different ones at the same time, the later fence's sees what the other one did.
+        // SeqCst: pairs with itself. Callers have just changed the counts, the queues or the phase:
+        // of two that changed different ones at the same time, the later one sees what the
+        // other did.
         fence(Ordering::SeqCst);
         if self.phase() != Phase::Closing {
             return;
@@ -211,7 +212,11 @@ impl Pool {
             let notified = self.sleep.start_worker(|searching| worker::create(self, searching));
             if notified != Notified::Enough {
                 // The thread was counted as awake for a moment; others may have relied on it.
-                self.end_if_done();
+                if !self.has_work() {
+                    self.end_if_done();
+                } else if self.look_for_a_worker(usize::MAX) == Notified::Stranded {
+                    self.monitor.keep_trying(self);
+                }
                 let roster = self.roster.lock();
                 return Err(Error::new(
                     Kind::System,

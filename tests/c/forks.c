@@ -570,13 +570,23 @@ static int32_t fork_and_return(cfut_promise *self, const void *data, size_t leng
     return cfut_promise_set_bytes(self, "x", 1);
 }
 
+static void called_at_home(cfut_future *future, void *arg)
+{
+    (void)future;
+    (void)arg;
+    if (getpid() != home)
+        _exit(66);
+}
+
 /* A task that forks and returns in both processes: the child has no work of its own to go on
  * with, and must neither run the parent's nor hang. */
 static void return_in_the_child(void)
 {
     gate stage = GATE_CLOSED;
-    cfut_future *future = submit_before_others(&stage, fork_and_return);
+    cfut_future *future;
     int status;
+    future = submit_before_others(&stage, fork_and_return);
+    CHECK_OK(cfut_future_on_done(future, NULL, called_at_home, NULL, NULL));
     CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
     latch_wait_for(&others_ran, 10);
     status = child_wait(child_of_task);

@@ -74,7 +74,8 @@ fn collect(dir: &Path, prefix: &str, found: &mut Vec<Source>) {
     }
 }
 
-/// Blanks `#[cfg(test)] mod … { … }`, which end where a line is just "}" as far to the left.
+/// Blanks modules of tests and of the model checker, `#[cfg(test)] mod … { … }`, which end where a
+/// line is just "}" as far to the left.
 fn without_tests(code: &str) -> Vec<String> {
     let mut inside: Option<String> = None;
     let mut marked = false;
@@ -95,6 +96,7 @@ fn without_tests(code: &str) -> Vec<String> {
         }
         marked = trimmed.starts_with("#[cfg(test)]")
             || trimmed.starts_with("#[cfg(all(test")
+            || trimmed.starts_with("#[cfg(loom)]")
             || (marked && trimmed.starts_with('#'));
         result.push(if inside.is_some() { String::new() } else { line.to_owned() });
     }

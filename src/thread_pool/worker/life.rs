@@ -220,7 +220,7 @@ impl Slot {
         let _ = contain(|| task.state.start(false));
         let ended = {
             let _user = due::InUser::enter();
-            run::run_started(task, |_, _| (0, 0))
+            run::run_started(task, |_, _| (!self.is_forked()).then_some((0, 0)))
         };
         due::run_pending();
         match ended {

@@ -98,7 +98,9 @@ impl Slot {
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
             run::run_started(task, |task, code| {
-                pool.note_return(task, code);
+                if !self.is_forked() {
+                    pool.note_return(task, code);
+                }
                 self.end_of(begun)
             })
         };
@@ -106,9 +108,13 @@ impl Slot {
         self.call_what_is_due();
     }
 
-    /// The function has returned: how long the task was queued and ran.
+    /// The function has returned: how long the task was queued and ran; None if it forked, and
+    /// this is the child.
     #[inline(always)]
-    fn end_of(&self, begun: Begun) -> (u64, u64) {
+    fn end_of(&self, begun: Begun) -> Option<(u64, u64)> {
+        if self.is_forked() {
+            return None;
+        }
         let mine = self.mine();
         let end = clock::ticks();
         mine.just_ended.set(end);
@@ -116,7 +122,7 @@ impl Slot {
         if ran > clock::about_ticks(SHORT_NS) {
             self.note_long();
         }
-        (queued, ran)
+        Some((queued, ran))
     }
 
     #[cold]

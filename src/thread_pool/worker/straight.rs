@@ -76,9 +76,7 @@ impl Slot {
             // SAFETY: just started, with the queue's reference, which becomes the runner's.
             let (end, after) = unsafe { run_task(self, &straight.frame, entry, (at, long)) };
             at = end;
-            // Relaxed: as in `leave_frame`. (A task that has blocked and so taken the turn has
-            // called the attention of the next look.)
-            if matches!(after, After::Calls) || self.public.called.load(Ordering::Relaxed) != 0 {
+            if matches!(after, After::Calls) {
                 break None;
             }
         };
@@ -145,6 +143,13 @@ unsafe fn run_task(
     frame.task.set(task.as_ptr());
     // SAFETY: the user's function with the arguments it was submitted with.
     let code = unsafe { function(task.as_ptr(), data, length) };
+    // Relaxed: as in `leave_frame`. (A task that has blocked and so taken the turn has called
+    // the attention of the next look.)
+    let called = public.called.load(Ordering::Relaxed) != 0;
+    if called && slot.is_forked() {
+        frame.task.set(ptr::null());
+        return (at, After::Calls);
+    }
     let end = clock::fast_ticks();
     let ran = end.wrapping_sub(at);
     // SAFETY: the function has returned.
@@ -156,9 +161,12 @@ unsafe fn run_task(
         // Before it is settled: whoever sees that sees the count.
         public.tally.plain.add_own(1);
         match cell.state.finish_plain() {
+            Plain::Settled if called => return (end, After::Calls),
             Plain::Settled => return (end, After::Nothing),
             // SAFETY: the last reference is ours and given up here.
-            Plain::Last if unsafe { cell::destroy(task) } => return (end, After::Nothing),
+            Plain::Last if unsafe { cell::destroy(task) } && !called => {
+                return (end, After::Nothing);
+            }
             Plain::Last => return (end, After::Calls),
             Plain::No => public.tally.plain.take_back_own(1),
         }
