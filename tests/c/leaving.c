@@ -60,6 +60,8 @@ static void second_callback_of_a_cancel(void)
     CHECK_OK(cfut_future_on_done(future, NULL, note, NULL, NULL));
     cancel_in_a_thread(future);
     CHECK_EQ(latch_count(&called), 1);
+    cfut_promise_release(promise);
+    cfut_future_release(future);
 }
 
 static void callback_of_another_future(void)
@@ -73,6 +75,9 @@ static void callback_of_another_future(void)
     cancel_in_a_thread(future);
     CHECK_STATUS(cfut_future_wait(join, CFUT_NOW), CFUT_CANCELLED);
     CHECK_EQ(latch_count(&called), 1);
+    cfut_future_release(join);
+    cfut_promise_release(promise);
+    cfut_future_release(future);
 }
 
 static void callback_after_a_free_function(void)
@@ -84,6 +89,8 @@ static void callback_after_a_free_function(void)
     CHECK_OK(cfut_future_on_done(future, NULL, note, NULL, NULL));
     cancel_in_a_thread(future);
     CHECK_EQ(latch_count(&called), 2);
+    cfut_promise_release(promise);
+    cfut_future_release(future);
 }
 
 CHECK_MAIN(CASE(second_callback_of_a_worker), CASE(second_callback_of_a_cancel),
