@@ -353,7 +353,7 @@ mod imp {
 
     pub(crate) struct Lock<T>(Mutex<T>);
 
-    pub(crate) type Guard<'a, T> = loom::sync::MutexGuard<'a, T>;
+    pub(crate) struct Guard<'a, T>(loom::sync::MutexGuard<'a, T>);
 
     impl<T> Lock<T> {
         pub(crate) fn new(value: T) -> Lock<T> {
@@ -361,13 +361,39 @@ mod imp {
         }
 
         pub(crate) fn lock(&self) -> Guard<'_, T> {
-            self.0.lock().unwrap()
+            Guard(self.0.lock().unwrap())
         }
+
+        pub(crate) fn try_lock(&self) -> Option<Guard<'_, T>> {
+            self.0.try_lock().ok().map(Guard)
+        }
+
+        /// Not called: `unlock` wakes.
+        pub(crate) fn wake(&self) {}
 
         /// # Safety
         /// As the real one's. No model forks, so it is not called.
         pub(crate) unsafe fn reset(&self, value: T) {
             *self.lock() = value;
+        }
+    }
+
+    impl<T> Guard<'_, T> {
+        pub(crate) fn unlock(self) -> bool {
+            false
+        }
+    }
+
+    impl<T> std::ops::Deref for Guard<'_, T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+
+    impl<T> std::ops::DerefMut for Guard<'_, T> {
+        fn deref_mut(&mut self) -> &mut T {
+            &mut self.0
         }
     }
 

@@ -44,7 +44,7 @@ mod slabs;
 #[cfg(not(loom))]
 pub(crate) use magazine::{allocate, generation_of, give_ready, is_ready, release, take_ready};
 #[cfg(loom)]
-pub(crate) use plain::{allocate, generation_of, release};
+pub(crate) use plain::{allocate, generation_of, give_ready, is_ready, release, take_ready};
 
 /// Sizes of a cell's tail by class; a block is a cell's head and such a tail.
 const TAILS: [usize; crate::local::CLASSES] = [0, 64, 192, 448, 960];
@@ -93,6 +93,8 @@ fn class_for_bytes(length: usize) -> Option<usize> {
 /// Each block a system allocation: models need nothing else, and checks want just that.
 mod plain {
     use super::{LARGE_ALIGN, block_size, memory};
+    #[cfg(loom)]
+    use crate::local::Local;
     use crate::platform::fork;
     use std::ptr::NonNull;
 
@@ -115,6 +117,25 @@ mod plain {
         unsafe {
             memory::release(block.sub(PREFIX), PREFIX + block_size(class), LARGE_ALIGN);
         }
+    }
+
+    /// In place of the magazines of a thread; these are always ready.
+    #[cfg(loom)]
+    pub(crate) fn is_ready(_: &Local) -> bool {
+        true
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn take_ready(_: &Local, class: usize) -> Option<NonNull<u8>> {
+        allocate(class)
+    }
+
+    /// # Safety
+    /// As `release`.
+    #[cfg(loom)]
+    pub(crate) unsafe fn give_ready(_: &Local, block: NonNull<u8>, class: usize) {
+        // SAFETY: by the contract.
+        unsafe { release(block, class) };
     }
 
     /// The fork generation that allocated the live block `block`.

@@ -22,7 +22,6 @@ use super::hook::Hook;
 use super::owner::Owner;
 use super::state::{self, Snapshot, State};
 use super::then::ThenArgs;
-#[cfg(not(loom))]
 use crate::local;
 use crate::platform::fork;
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, UnsafeCell};
@@ -438,7 +437,6 @@ impl Drop for TaskRef {
 /// # Safety
 /// As `release`.
 #[inline(always)]
-#[cfg(not(loom))]
 pub(crate) unsafe fn release_plain(cell: NonNull<TaskCell>) -> bool {
     // SAFETY: by the contract the cell is alive.
     let this = unsafe { cell.as_ref() };

@@ -5,13 +5,10 @@ use super::buffer::BufferRef;
 use super::cell::{
     ClosureFn, FreeFn, Front, INLINE_DATA, Kind, NO_BACK, NO_FRONT, TaskCell, TaskFn, Word, number,
 };
-#[cfg(not(loom))]
 use super::owner::Owner;
 use super::state::{self, State};
 use super::then::ThenArgs;
-#[cfg(not(loom))]
 use crate::local::Local;
-#[cfg(not(loom))]
 use crate::platform::clock;
 use crate::sync::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, UnsafeCell};
 use std::ffi::c_void;
@@ -19,7 +16,6 @@ use std::ptr::{self, NonNull};
 
 /// Argument bytes by the place they will have.
 #[derive(Clone, Copy)]
-#[cfg(not(loom))]
 pub(crate) enum Data<'a> {
     /// In the cell: up to 8, as they lie in memory, and their number.
     Word(usize, usize),
@@ -41,7 +37,6 @@ impl TaskCell {
     /// A queued task of `owner` made of what the thread has at hand, where ticks are fast;
     /// None: `allocate` is needed. The process is none of a fork.
     #[inline(always)]
-    #[cfg(not(loom))]
     pub(crate) fn at_hand(
         local: &Local,
         owner: NonNull<Owner>,
@@ -67,6 +62,8 @@ impl TaskCell {
                 back: UnsafeCell::new(number(word)),
                 code: AtomicI32::new(0),
                 promises: AtomicU32::new(1),
+                #[cfg(loom)]
+                alive: UnsafeCell::new(()),
             });
             if let Data::Tail(data) = data {
                 let tail = TaskCell::tail(place);

@@ -10,7 +10,7 @@
 //! between one thread's load and another one's load and store may go unexplored; and with
 //! bounded preemptions it explores no more than these.
 
-use super::cell::{TaskCell, TaskRef};
+use super::cell::{self, Kind, TaskCell, TaskRef, number};
 use super::due;
 use super::group::{Until, Watch};
 use super::hook::{Action, Hook};
@@ -22,7 +22,7 @@ use super::queue::{self, Next, Queue};
 use super::result::Payload;
 use super::run::{self, DETACH};
 use super::settle;
-use super::state::Outcome;
+use super::state::{Outcome, Plain};
 use super::then::{self, ThenCall};
 use super::wait::{Helped, Step, Wait};
 use crate::platform::memory;
@@ -30,6 +30,7 @@ use crate::sync::{Timeout, explore};
 use loom::thread;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::mem::ManuallyDrop;
 use std::ptr::{self, NonNull};
 
 // ---- what happened ----
@@ -49,11 +50,14 @@ enum Event {
     Seen(Outcome),
     /// The callback with this number was called.
     Called(usize),
+    Returned(usize),
     /// The continuation was called.
     Continued,
     /// The argument with this number was freed.
     Freed(usize),
     Cancelled,
+    /// A promise was in time.
+    Answered,
     /// The executor was told that somebody else had settled the task.
     Told(Stage),
 }
@@ -78,6 +82,9 @@ enum Script {
     Succeed,
     /// Sets `RESULT` and succeeds.
     Answer,
+    /// The same, and a promise that was handed on sets it as well: one of the two is told that
+    /// it came too late.
+    AnswerTwice,
     Fail,
     Detach,
 }
@@ -94,6 +101,16 @@ unsafe extern "C-unwind" fn task(promise: *const TaskCell, _: *const c_void, _: 
             assert!(answer(&unsafe { &*promise }.clone_ref()));
             0
         }
+        Script::AnswerTwice => {
+            // SAFETY: as above.
+            let promise = unsafe { &*promise };
+            let kept = promise::retain(promise);
+            PROMISED.set(Some(thread::spawn(move || note_answer(kept))));
+            if answer(&promise.clone_ref()) {
+                note(Event::Answered);
+            }
+            0
+        }
         Script::Fail => 7,
         Script::Detach => {
             // SAFETY: as above.
@@ -104,8 +121,22 @@ unsafe extern "C-unwind" fn task(promise: *const TaskCell, _: *const c_void, _: 
     }
 }
 
-/// Gives `RESULT` to a promise; false: too late.
+/// What the task of `Script::AnswerTwice` hands its promise to.
+fn note_answer(promise: TaskRef) {
+    if answer_and_release(promise) {
+        note(Event::Answered);
+    }
+}
+
+/// Gives `RESULT` to a promise, as an export does; false: too late.
 fn answer(cell: &TaskRef) -> bool {
+    let mut halves = [[0; 8]; 2];
+    halves.as_flattened_mut()[..RESULT.len()].copy_from_slice(RESULT);
+    let words = halves.map(|half| number(usize::from_ne_bytes(half)));
+    cell.record_inline(words, RESULT.len()) || answer_ordinarily(cell)
+}
+
+fn answer_ordinarily(cell: &TaskRef) -> bool {
     let payload = promise::copy_bytes(cell, RESULT).expect("short");
     let recording = Recording {
         outcome: Outcome::Succeeded,
@@ -120,6 +151,10 @@ unsafe extern "C-unwind" fn called(future: *const TaskCell, number: *mut c_void)
     // SAFETY: the library says that the future is alive.
     check_result(unsafe { &*future });
     note(Event::Called(number.addr()));
+    // Somebody else may go on meanwhile.
+    // SAFETY: as above.
+    assert!(unsafe { &*future }.snapshot().is_settled());
+    note(Event::Returned(number.addr()));
 }
 
 unsafe extern "C-unwind" fn continued(
@@ -147,12 +182,13 @@ fn check_result(cell: &TaskCell) {
             // SAFETY: bytes of a settled future, which is alive.
             assert_eq!(unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) }, RESULT);
         } else {
-            assert_ne!(SCRIPT.get(), Script::Answer);
+            assert!(!matches!(SCRIPT.get(), Script::Answer | Script::AnswerTwice));
         }
     }
     if seen.outcome() == Outcome::Failed {
         assert_eq!(cell.code(), 7);
     }
+    cell.durations();
 }
 
 // ---- what threads do ----
@@ -161,6 +197,8 @@ fn check_result(cell: &TaskCell) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deed {
     Drop,
+    /// As an export releases a future.
+    Release,
     Cancel,
     Wait,
     /// One callback with a free function.
@@ -179,7 +217,7 @@ enum Deed {
 
 fn do_deed(deed: Deed, cell: TaskRef) {
     match deed {
-        Deed::Drop => {}
+        Deed::Drop | Deed::Release => {}
         Deed::Cancel => {
             if promise::cancel(&cell, true) == Ok(Cancel::Done) {
                 note(Event::Cancelled);
@@ -215,7 +253,16 @@ fn do_deed(deed: Deed, cell: TaskRef) {
         }
     }
     due::run_pending();
-    drop(cell);
+    if matches!(deed, Deed::Release | Deed::Wait) {
+        let cell = cell.into_raw();
+        // SAFETY: the reference was this thread's.
+        if !unsafe { cell::release_plain(cell) } {
+            // SAFETY: as above.
+            unsafe { cell::release(cell) };
+        }
+    } else {
+        drop(cell);
+    }
     due::run_pending();
 }
 
@@ -254,6 +301,30 @@ fn work(cell: TaskRef) {
     due::run_pending();
 }
 
+/// What a worker does with a queued task on its straight way: the steps of
+/// `worker::straight`.
+fn work_straight(cell: TaskRef) {
+    if !cell.state.start_plain(Kind::Bytes as u32) {
+        return work(cell);
+    }
+    // The reference goes with the end of the task.
+    let cell = ManuallyDrop::new(cell);
+    // SAFETY: just started, and it is of that kind.
+    let (function, data, length) = unsafe { cell.bytes_call() };
+    // SAFETY: the task's function with its arguments.
+    let code = unsafe { function(cell.as_ptr().as_ptr(), data, length) };
+    // SAFETY: the function has returned.
+    unsafe { cell.stamp_durations(3, 5) };
+    match if code == 0 { cell.state.finish_plain() } else { Plain::No } {
+        Plain::Settled => {}
+        // SAFETY: the last reference is ours and given up here.
+        Plain::Last => assert!(unsafe { cell::destroy(cell.as_ptr()) }),
+        // SAFETY: the runner's reference.
+        Plain::No => drop(unsafe { run::end(cell.as_ptr(), code) }),
+    }
+    due::run_pending();
+}
+
 fn new_task(references: u32) -> Vec<TaskRef> {
     let cell = TaskCell::allocate(Work::Bytes(task, &[]), references).expect("memory");
     // SAFETY: fresh, with so many references.
@@ -262,6 +333,15 @@ fn new_task(references: u32) -> Vec<TaskRef> {
 
 /// A task is run while other threads do their deeds; nobody else keeps it.
 fn run_against(script: Script, deeds: &'static [Deed], preemptions: Option<usize>) {
+    run_by(work, script, deeds, preemptions);
+}
+
+/// The same on a worker's straight way.
+fn straight_against(script: Script, deeds: &'static [Deed], preemptions: Option<usize>) {
+    run_by(work_straight, script, deeds, preemptions);
+}
+
+fn run_by(run: fn(TaskRef), script: Script, deeds: &'static [Deed], preemptions: Option<usize>) {
     explore(preemptions, move || {
         events();
         SCRIPT.set(script);
@@ -271,9 +351,16 @@ fn run_against(script: Script, deeds: &'static [Deed], preemptions: Option<usize
             .zip(references.drain(1..))
             .map(|(&deed, cell)| thread::spawn(move || do_deed(deed, cell)))
             .collect();
-        work(references.pop().expect("the runner's"));
+        run(references.pop().expect("the runner's"));
         threads.into_iter().for_each(|thread| thread.join().expect("joined"));
-        check_events(&events(), deeds);
+        if let Some(promised) = PROMISED.take() {
+            promised.join().expect("joined");
+        }
+        let events = events();
+        check_events(&events, deeds);
+        if script == Script::AnswerTwice {
+            assert_eq!(count(&events, Event::Answered), count(&events, Event::Ran), "{events:?}");
+        }
     });
 }
 
@@ -295,7 +382,18 @@ fn check_events(events: &[Event], deeds: &[Deed]) {
         assert!(seen.all(|outcome| outcome == first), "{events:?}");
         assert_eq!(first == Outcome::Cancelled, cancelled > 0, "{events:?}");
     }
-    // Callbacks once each and in order, arguments freed once, after the call.
+    check_calls(events, deeds);
+    let continued = count(events, Event::Continued);
+    assert!(continued >= having(Deed::Continue), "{events:?}");
+    let all = having(Deed::Continue) + having(Deed::ContinueAndCancel);
+    assert!(continued <= all, "{events:?}");
+    assert_eq!(count(events, Event::Freed(3)), all, "{events:?}");
+}
+
+/// Callbacks once each, one after the other and in the order added, arguments freed once,
+/// after the call.
+fn check_calls(events: &[Event], deeds: &[Deed]) {
+    let having = |wanted: Deed| deeds.iter().filter(|&&deed| deed == wanted).count();
     let (one, two) = (having(Deed::Call) + having(Deed::CallTwice), having(Deed::CallTwice));
     assert_eq!(count(events, Event::Called(1)), one, "{events:?}");
     assert_eq!(count(events, Event::Called(2)), two, "{events:?}");
@@ -306,11 +404,14 @@ fn check_events(events: &[Event], deeds: &[Deed]) {
         assert!(at(Event::Called(1)) < at(Event::Called(2)), "{events:?}");
         assert!(at(Event::Called(1)) < at(Event::Freed(1)), "{events:?}");
     }
-    let continued = count(events, Event::Continued);
-    assert!(continued >= having(Deed::Continue), "{events:?}");
-    let all = having(Deed::Continue) + having(Deed::ContinueAndCancel);
-    assert!(continued <= all, "{events:?}");
-    assert_eq!(count(events, Event::Freed(3)), all, "{events:?}");
+    let mut running = None;
+    for event in events {
+        match *event {
+            Event::Called(number) => assert_eq!(running.replace(number), None, "{events:?}"),
+            Event::Returned(number) => assert_eq!(running.take(), Some(number), "{events:?}"),
+            _ => {}
+        }
+    }
 }
 
 /// A run against each deed. At most two preemptions; all interleavings with the drop.
@@ -364,6 +465,47 @@ fn continuations_against_others() {
     }
 }
 
+/// A run on the straight way against each deed. At most two preemptions; all interleavings
+/// with the drop and the release.
+#[test]
+fn straight_against_one() {
+    for script in [Script::Succeed, Script::Answer, Script::Fail] {
+        straight_against(script, &[Deed::Drop], None);
+        straight_against(script, &[Deed::Release], None);
+        straight_against(script, &[Deed::Cancel], Some(2));
+        straight_against(script, &[Deed::Wait], Some(2));
+        straight_against(script, &[Deed::CallTwice], Some(2));
+        straight_against(script, &[Deed::Poll], Some(2));
+    }
+    straight_against(Script::Answer, &[Deed::Cancel], Some(3));
+}
+
+/// The same against two deeds, of which some take the lock while the result is recorded under
+/// it. At most one preemption, or none with a waiter and a cancel.
+#[test]
+fn straight_against_two() {
+    for deeds in [
+        &[Deed::Cancel, Deed::Cancel],
+        &[Deed::Cancel, Deed::Call],
+        &[Deed::Wait, Deed::Release],
+        &[Deed::Release, Deed::Release],
+        &[Deed::Call, Deed::Release],
+    ] {
+        straight_against(Script::Answer, deeds, Some(1));
+    }
+    straight_against(Script::Succeed, &[Deed::Cancel, Deed::Wait], Some(0));
+}
+
+/// The task and a promise it has handed on set the result, one of them in vain; either may be
+/// the last to let go. At most two preemptions, one with a cancel, or none with a
+/// waiter.
+#[test]
+fn straight_against_the_promise() {
+    straight_against(Script::AnswerTwice, &[], Some(2));
+    straight_against(Script::AnswerTwice, &[Deed::Cancel], Some(1));
+    straight_against(Script::AnswerTwice, &[Deed::Wait], Some(0));
+}
+
 // ---- promises ----
 
 /// How the owner of a hand-made promise ends it.
@@ -398,7 +540,9 @@ fn settle_against(end: End, deeds: &'static [Deed], preemptions: Option<usize>) 
         };
         threads.into_iter().for_each(|thread| thread.join().expect("joined"));
         let also = other.is_some_and(|thread| thread.join().expect("joined"));
-        let cancelled = count(&events(), Event::Cancelled) > 0;
+        let events = events();
+        check_calls(&events, deeds);
+        let cancelled = count(&events, Event::Cancelled) > 0;
         let outcome = future.snapshot().outcome();
         assert!(future.snapshot().is_settled());
         assert!(u32::from(answered) + u32::from(also) + u32::from(cancelled) <= 1);

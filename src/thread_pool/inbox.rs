@@ -11,9 +11,7 @@
 
 use super::queue::Entry;
 use crate::platform::memory;
-#[cfg(not(loom))]
-use crate::sync::Guard;
-use crate::sync::{AtomicUsize, Lock, Ordering};
+use crate::sync::{AtomicUsize, Guard, Lock, Ordering};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
@@ -98,14 +96,12 @@ impl Inbox {
 
     /// The inbox for a push into the normal lane, if nobody is at it.
     #[inline(always)]
-    #[cfg(not(loom))]
     pub(super) fn try_enter(&self) -> Option<Entered<'_>> {
         self.lanes.try_lock().map(Entered)
     }
 
     /// `push` where `Entered::has_place`; whether `wake` is to be called.
     #[inline(always)]
-    #[cfg(not(loom))]
     pub(super) fn push_at_once(&self, entered: Entered<'_>, task: Entry) -> bool {
         let mut inside = entered.0;
         inside.lanes[Lane::Normal as usize].push(task);
@@ -114,7 +110,6 @@ impl Inbox {
     }
 
     /// Somebody waits for the lock; see `push_at_once`.
-    #[cfg(not(loom))]
     pub(super) fn wake(&self) {
         self.lanes.wake();
     }
@@ -235,10 +230,8 @@ impl Inbox {
 }
 
 /// The inbox, held for a push into its normal lane.
-#[cfg(not(loom))]
 pub(super) struct Entered<'a>(Guard<'a, Lanes>);
 
-#[cfg(not(loom))]
 impl Entered<'_> {
     /// A closed inbox has none.
     #[inline(always)]

@@ -6,23 +6,26 @@
 //! hundred steps, so preemptions are bounded, as each model says. A lost wake-up shows as a
 //! deadlock, a task left behind as memory that was not released; see also `future::models`.
 
+use super::batch::{BATCH, Batch};
 use super::config::{Config, FullPolicy};
 use super::inbox::{Inbox, Lane};
 use super::pool::Pool;
+use super::queue::{Entry, Own};
 use super::sleep::{Limits, Notified, Sleep, Unparked};
 use super::submit::Submitted;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
 use crate::future::extra::Text;
-use crate::future::make::Work;
+use crate::future::make::{Data, Work};
 use crate::future::owner::OwnerRef;
 use crate::future::state::Outcome;
 use crate::future::wait::{Step, Wait};
 use crate::platform::thread::modelled;
-use crate::sync::{AtomicUsize, Ordering, Timeout, explore};
+use crate::sync::{AtomicUsize, Ordering, Timeout, UnsafeCell, explore, fence};
 use loom::thread;
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::mem::MaybeUninit;
 use std::ptr;
 use std::sync::Arc;
 
@@ -97,6 +100,28 @@ fn submit_closure(
         Ok(Submitted::Queued(handle)) => Some(handle),
         Ok(Submitted::RunHere(..)) => panic!("the queue has no bound"),
         Err(_) => None,
+    }
+}
+
+unsafe extern "C-unwind" fn count_straight(_: *const TaskCell, _: *const c_void, _: usize) -> i32 {
+    RAN.set(ran() + 1);
+    0
+}
+
+/// As an export submits small data, the straight way if there is nothing unusual. None: refused.
+fn submit_small(pool: &Pool) -> Option<TaskRef> {
+    let mut place = MaybeUninit::<Entry>::uninit();
+    let data = Data::Word(0, 0);
+    // SAFETY: there is room for the handle.
+    match unsafe { pool.submit_straight(count_straight, data, place.as_mut_ptr()) } {
+        // SAFETY: accepted: the handle was written.
+        Some(Ok(())) => Some(unsafe { TaskRef::from_raw(place.assume_init()) }),
+        Some(Err(_)) => None,
+        None => match pool.submit(Work::Bytes(count_straight, &[]), 0, None, true) {
+            Ok(Submitted::Queued(handle)) => handle,
+            Ok(Submitted::RunHere(..)) => panic!("the queue has no bound"),
+            Err(_) => None,
+        },
     }
 }
 
@@ -189,7 +214,9 @@ fn shutdown_against_submit() {
             let ended = pool(&owner).shutdown(flags, Timeout::Forever);
             assert!(matches!(ended, Ok(true)));
             assert!(submit(pool(&owner)).is_none());
+            let ran_by_then = ran();
             let outcome = submitter.join().expect("joined");
+            assert_eq!(ran(), ran_by_then);
             match outcome {
                 None => assert_eq!(ran(), 0),
                 Some(Outcome::Succeeded) => assert_eq!(ran(), 1),
@@ -310,10 +337,10 @@ fn refused_thread_against_shutdown() {
 }
 
 /// A second thread is to be made, and cannot, while the pool is shut down: the shutdown ends
-/// though the thread was counted for a moment. At most two preemptions.
+/// though the thread was counted for a moment. At most one preemption.
 #[test]
 fn refused_warming_against_shutdown() {
-    explore(Some(2), || {
+    explore(Some(1), || {
         let owner = new_pool(|config| config.workers = 2);
         submit_closure(pool(&owner), count, ptr::null_mut(), false).expect("accepted");
         modelled::refuse(1);
@@ -328,6 +355,56 @@ fn refused_warming_against_shutdown() {
         release(owner);
         assert_eq!(ran(), 1);
     });
+}
+
+/// Tasks of the straight way: two submitters, a worker that runs one after the other, a waiter.
+/// No preemption: switches where a thread sleeps or ends.
+#[test]
+fn straight_tasks() {
+    explore(Some(0), || {
+        let owner = new_pool(|_| {});
+        let other = owner.clone();
+        let submitter = thread::spawn(move || {
+            drop(submit_small(pool(&other)).expect("accepted"));
+        });
+        let first = submit_small(pool(&owner)).expect("accepted");
+        drop(submit_small(pool(&owner)).expect("accepted"));
+        assert_eq!(wait_for(&first), Outcome::Succeeded);
+        drop(first);
+        submitter.join().expect("joined");
+        release(owner);
+        modelled::join_all();
+        assert_eq!(ran(), 3);
+    });
+}
+
+/// A submit of the straight way while the pool is shut down. At most two preemptions, or one
+/// where the pool cancels.
+#[test]
+fn straight_submit_against_shutdown() {
+    for (flags, preemptions) in [(0, 2), (CANCEL, 1)] {
+        explore(Some(preemptions), move || {
+            let owner = new_pool(|_| {});
+            let other = owner.clone();
+            let submitter = thread::spawn(move || {
+                let task = submit_small(pool(&other))?;
+                Some(wait_for(&task))
+            });
+            let ended = pool(&owner).shutdown(flags, Timeout::Forever);
+            assert!(matches!(ended, Ok(true)));
+            assert!(submit_small(pool(&owner)).is_none());
+            let ran_by_then = ran();
+            let outcome = submitter.join().expect("joined");
+            assert_eq!(ran(), ran_by_then);
+            match outcome {
+                None => assert_eq!(ran(), 0),
+                Some(Outcome::Succeeded) => assert_eq!(ran(), 1),
+                Some(Outcome::Cancelled) => assert_eq!((flags, ran()), (CANCEL, 0)),
+                Some(_) => panic!("{outcome:?}"),
+            }
+            release(owner);
+        });
+    }
 }
 
 // ---- the sleep protocol alone ----
@@ -443,4 +520,171 @@ fn one_sleeper() {
 fn two_sleepers() {
     sleepers(2, 2, 1, false, 1);
     sleepers(2, 2, 1, true, 1);
+}
+
+/// A worker that was made to search may find nothing, and its duty ends when it goes to sleep,
+/// while a task comes in. At most three preemptions.
+#[test]
+fn search_in_vain() {
+    explore(Some(3), || {
+        HIRED.set(0);
+        let here = Dormitory::new(1, 1, 1);
+        here.notify(usize::MAX);
+        Dormitory::submit(&here, false);
+        while let Some(worker) = WORKERS.with_borrow_mut(Vec::pop) {
+            worker.join().expect("joined");
+        }
+        assert_eq!(here.left.load(Ordering::Acquire), 0);
+    });
+}
+
+// ---- queues ----
+
+/// Something to queue; never followed.
+fn entry(number: usize) -> Entry {
+    Entry::without_provenance(number.try_into().expect("not 0"))
+}
+
+/// A batch and what its tasks lead to, as the model checker can see it.
+struct Booty {
+    batch: Batch,
+    /// Written before task n + 1 is published, and after it is taken.
+    behind: [UnsafeCell<()>; 5],
+    taken: AtomicUsize,
+}
+
+impl Booty {
+    fn new() -> Arc<Booty> {
+        let behind = std::array::from_fn(|_| UnsafeCell::new(()));
+        Arc::new(Booty { batch: Batch::new(), behind, taken: AtomicUsize::new(0) })
+    }
+
+    /// By the owner.
+    fn fill(&self, numbers: std::ops::Range<usize>) {
+        let tasks: Vec<_> = numbers.map(entry).collect();
+        for task in &tasks {
+            self.behind[task.as_ptr().addr() - 1].with_mut(|_| ());
+        }
+        self.batch.fill(&tasks);
+    }
+
+    fn pop(&self) -> usize {
+        std::iter::from_fn(|| self.batch.pop()).map(|task| self.note(task)).count()
+    }
+
+    fn steal(&self) -> usize {
+        let mut loot = [MaybeUninit::uninit(); BATCH];
+        let count = self.batch.steal(&mut loot);
+        for task in &loot[..count] {
+            // SAFETY: `steal` filled this many.
+            self.note(unsafe { task.assume_init() });
+        }
+        count
+    }
+
+    fn note(&self, task: Entry) {
+        let number = task.as_ptr().addr();
+        self.behind[number - 1].with_mut(|_| ());
+        let before = self.taken.fetch_or(1 << number, Ordering::Relaxed);
+        assert_eq!(before & 1 << number, 0, "{number} was taken twice");
+    }
+}
+
+/// The owner fills its batch twice and empties it while two thieves take halves: each task is
+/// taken once, by somebody who sees what it leads to. At most two preemptions.
+#[test]
+fn owner_and_two_thieves() {
+    explore(Some(2), || {
+        let booty = Booty::new();
+        let thieves = [(); 2].map(|()| {
+            let booty = Arc::clone(&booty);
+            thread::spawn(move || booty.steal())
+        });
+        booty.fill(1..4);
+        let first = booty.pop();
+        booty.fill(4..6);
+        let second = booty.pop();
+        let stolen = thieves.map(|thief| thief.join().expect("joined"));
+        assert_eq!(first + second + stolen[0] + stolen[1], 5);
+        assert_eq!(booty.taken.load(Ordering::Relaxed), 0b11_1110);
+    });
+}
+
+/// A worker publishes a batch and then stays in a task, while another worker goes to sleep:
+/// that one does not sleep while the batch is not empty. All interleavings.
+#[test]
+fn batch_against_a_sleeper() {
+    explore(None, || {
+        let limits = Limits { target: 2, most: 2, extra: 0 };
+        let sleep = Arc::new(Sleep::new(limits).expect("memory"));
+        for _ in 0..2 {
+            assert_eq!(sleep.start_worker(|_| true), Notified::Enough);
+        }
+        let booty = Booty::new();
+        let (also, theirs) = (Arc::clone(&sleep), Arc::clone(&booty));
+        let sleeper = thread::spawn(move || sleep_until_stolen(&also, &theirs));
+        booty.fill(1..2);
+        // As `Slot::publish`.
+        fence(Ordering::SeqCst);
+        assert_ne!(sleep.notify(1, |_| panic!("there are two")), Notified::Stranded);
+        sleeper.join().expect("joined");
+        assert_eq!(booty.taken.load(Ordering::Relaxed), 0b10);
+    });
+}
+
+/// A worker's steps until there was something to steal.
+fn sleep_until_stolen(sleep: &Sleep, booty: &Booty) {
+    let (_own, deque) = Own::new(false);
+    let mut searching = false;
+    while booty.steal() == 0 {
+        sleep.publish_idle(1, std::mem::replace(&mut searching, false));
+        // As `Slot::is_empty`.
+        if !(deque.is_empty() && booty.batch.len() == 0) {
+            sleep.notify(usize::MAX, |_| panic!("there are two"));
+        }
+        searching = sleep.park(1, None, 0, || false) == Unparked::ToSearch;
+    }
+}
+
+/// A task is taken out of the middle of the inbox, over the border of two chunks, while workers
+/// take the oldest and another one comes in: each goes to one of them, in order. All
+/// interleavings.
+#[test]
+fn taking_back_against_workers() {
+    for closes in [false, true] {
+        explore(None, move || {
+            let inbox = Arc::new(Inbox::new());
+            for number in 1..4 {
+                inbox.push(Lane::Normal, entry(number)).expect("memory");
+            }
+            let here = Arc::clone(&inbox);
+            let submitter = thread::spawn(move || here.take_back(Lane::Normal, entry(2)));
+            let here = Arc::clone(&inbox);
+            let worker = thread::spawn(move || take_numbers(&here, 2));
+            if closes {
+                assert!(inbox.close());
+            }
+            let pushed = inbox.push(Lane::Normal, entry(4)).is_ok();
+            assert_eq!(pushed, !closes);
+            let back = submitter.join().expect("joined");
+            let mut taken = worker.join().expect("joined");
+            taken.extend(take_numbers(&inbox, 4));
+            let all = (1..=4).filter(|&number| match number {
+                2 => !back,
+                4 => pushed,
+                _ => true,
+            });
+            assert!(taken.iter().copied().eq(all), "{taken:?}");
+            assert!(inbox.is_empty());
+            assert!(!inbox.take_back(Lane::Normal, entry(3)));
+            assert_eq!(inbox.accepted(), taken.len() as u64);
+        });
+    }
+}
+
+fn take_numbers(inbox: &Inbox, most: usize) -> Vec<usize> {
+    let mut places = [MaybeUninit::uninit(); 4];
+    let count = inbox.pop(Lane::Normal, 1, &mut places[..most]);
+    // SAFETY: `pop` filled this many.
+    places[..count].iter().map(|place| unsafe { place.assume_init() }.as_ptr().addr()).collect()
 }

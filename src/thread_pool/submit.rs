@@ -1,22 +1,16 @@
 //! The ways a task comes in.
 
 use super::bound::{Bound, Load};
-#[cfg(not(loom))]
-use super::inbox::Entered;
-use super::inbox::{Lane, Refused};
+use super::inbox::{Entered, Lane, Refused};
 use super::pool::{Phase, Pool, Reason, first_deadline};
 use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
 use crate::future::arena;
-#[cfg(not(loom))]
-use crate::future::cell::TaskFn;
-use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
-#[cfg(not(loom))]
-use crate::future::make::Data;
-use crate::future::make::Work;
+use crate::future::make::{Data, Work};
 use crate::future::owner::attention;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
@@ -42,7 +36,6 @@ impl Pool {
     /// # Safety
     /// `out` is NULL, and the task will have no handle, or has room for it.
     #[inline(always)]
-    #[cfg(not(loom))] // models have no magazines to take cells from
     pub(crate) unsafe fn submit_straight(
         &self,
         function: TaskFn,
@@ -86,7 +79,6 @@ impl Pool {
     /// # Safety
     /// As `submit_straight`, which made `task`.
     #[inline(never)]
-    #[cfg(not(loom))]
     unsafe fn push_ordinarily(
         &self,
         entered: Option<Entered<'_>>,
@@ -104,7 +96,6 @@ impl Pool {
     /// # Safety
     /// As `submit_straight`.
     #[inline(never)]
-    #[cfg(not(loom))]
     unsafe fn attend(&self, task: Entry, wakes: bool, out: *mut Entry) -> Result<()> {
         if wakes {
             self.inbox.wake();
