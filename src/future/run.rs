@@ -14,7 +14,7 @@ use super::state::{Finish, HOOKS, IN_TASK, Outcome, RAN, RECORDED};
 use super::then::{ThenArgs, ThenCall};
 use crate::error::Lossy;
 use crate::log::{self, Level};
-use crate::sync::Ordering;
+use crate::sync::{Ordering, spin_loop};
 use crate::unwind::contain;
 use std::ffi::c_void;
 use std::mem::{ManuallyDrop, transmute};
@@ -112,10 +112,20 @@ fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
 /// the runner's is one.
 #[cold]
 fn is_unobserved(cell: &TaskCell) -> bool {
-    // Relaxed: a hint, read first because a promise counts down before it lets go.
-    let promises = cell.promises.load(Ordering::Relaxed);
-    let seen = cell.snapshot();
-    seen.refs() <= promises && !seen.has(HOOKS)
+    // A promise counts down before it lets go of its reference: a moment's patience with that.
+    for _ in 0..64 {
+        // Relaxed: a hint.
+        let promises = cell.promises.load(Ordering::Relaxed);
+        let seen = cell.snapshot();
+        if seen.refs() <= promises {
+            return !seen.has(HOOKS);
+        }
+        if seen.refs() > promises + 1 {
+            break;
+        }
+        spin_loop();
+    }
+    false
 }
 
 /// Tells the log of a failure that nobody will see. Not contained.
