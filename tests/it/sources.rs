@@ -61,7 +61,7 @@ fn collect(dir: &Path, prefix: &str, found: &mut Vec<Source>) {
     for entry in std::fs::read_dir(dir).expect("src/") {
         let entry = entry.expect("an entry");
         let name = entry.file_name().into_string().expect("UTF-8");
-        if entry.path().is_dir() {
+        if entry.path().is_dir() && name != "models" {
             collect(&entry.path(), &format!("{prefix}{name}/"), found);
         } else if name.ends_with(".rs") && !FOR_TESTS.contains(&name.as_str()) {
             let text = std::fs::read_to_string(entry.path()).expect("a source");
