@@ -265,7 +265,12 @@ impl Sleep {
                     return Notified::Enough;
                 }
             } else if !may_create || now.live() >= self.limit(now) {
-                return if may_create { Notified::Enough } else { Notified::Watch };
+                return match (may_create, now.live()) {
+                    (true, _) => Notified::Enough,
+                    // The last worker has left since the thread could not be made.
+                    (false, 0) => Notified::Stranded,
+                    (false, _) => Notified::Watch,
+                };
             } else if now.live() == 0 {
                 if self.exchange(now, now.0 + AWAKE | duty | FIRST) {
                     return self.create_first(&mut create, duty);
