@@ -189,20 +189,6 @@ static void quiet_when_callbacks_have_returned(void)
     check_close(pool);
 }
 
-struct detached {
-    latch kept;
-    cfut_promise *promise;
-};
-
-static int32_t detach_task(cfut_promise *self, const void *data, size_t length)
-{
-    struct detached *detached;
-    memcpy(&detached, data, length);
-    detached->promise = cfut_promise_retain(self);
-    latch_open(&detached->kept);
-    return CFUT_DETACH;
-}
-
 static void quiet_when_detached_tasks_are_settled(void)
 {
     cfut_executor *pool = check_pool(1);

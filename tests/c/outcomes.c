@@ -136,20 +136,6 @@ static void second_recording_is_refused(void)
 
 /* ---- CFUT_DETACH ---- */
 
-struct detached {
-    latch kept;
-    cfut_promise *promise;
-};
-
-static int32_t detach_task(cfut_promise *self, const void *data, size_t length)
-{
-    struct detached *detached;
-    memcpy(&detached, data, length);
-    detached->promise = cfut_promise_retain(self);
-    latch_open(&detached->kept);
-    return CFUT_DETACH;
-}
-
 static void detached_settles_later(void)
 {
     cfut_executor *pool = check_pool(1);

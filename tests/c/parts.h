@@ -49,6 +49,48 @@ CHECK_UNUSED static int32_t obedient_task(cfut_promise *self, const void *data, 
     return 0;
 }
 
+/* What a task leaves that goes on after its return. */
+struct detached {
+    latch kept;
+    cfut_promise *promise;
+};
+
+/* Task: keeps its promise in the `struct detached *` it is given, and detaches itself. */
+CHECK_UNUSED static int32_t detach_task(cfut_promise *self, const void *data, size_t length)
+{
+    struct detached *detached;
+    memcpy(&detached, data, length);
+    detached->promise = cfut_promise_retain(self);
+    latch_open(&detached->kept);
+    return CFUT_DETACH;
+}
+
+/* Numbers in the order in which tasks ran. */
+struct order {
+    pthread_mutex_t lock;
+    int count;
+    int seen[256];
+};
+
+#define NO_ORDER { PTHREAD_MUTEX_INITIALIZER, 0, { 0 } }
+
+struct place {
+    struct order *order;
+    int number;
+};
+
+/* Task: its data is a `struct place`; notes the number. */
+CHECK_UNUSED static int32_t note_place(cfut_promise *self, const void *data, size_t length)
+{
+    struct place place;
+    (void)self;
+    memcpy(&place, data, length);
+    pthread_mutex_lock(&place.order->lock);
+    place.order->seen[place.order->count++] = place.number;
+    pthread_mutex_unlock(&place.order->lock);
+    return 0;
+}
+
 /* Closure: adds 1 to an atomic_int. */
 CHECK_UNUSED static int32_t count_closure(cfut_promise *self, void *arg)
 {

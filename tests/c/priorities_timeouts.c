@@ -3,30 +3,6 @@
 
 /* ---- priorities ---- */
 
-struct order {
-    pthread_mutex_t lock;
-    int count;
-    int seen[256];
-};
-
-#define NO_ORDER { PTHREAD_MUTEX_INITIALIZER, 0, { 0 } }
-
-struct place {
-    struct order *order;
-    int number;
-};
-
-static int32_t note_place(cfut_promise *self, const void *data, size_t length)
-{
-    struct place place;
-    (void)self;
-    memcpy(&place, data, length);
-    pthread_mutex_lock(&place.order->lock);
-    place.order->seen[place.order->count++] = place.number;
-    pthread_mutex_unlock(&place.order->lock);
-    return 0;
-}
-
 static void submit_with(cfut_executor *pool, int64_t priority, struct order *order, int number)
 {
     struct place place = { order, number };

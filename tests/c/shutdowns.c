@@ -233,20 +233,6 @@ static void nested_submits_are_refused(void)
 
 /* ---- detached tasks ---- */
 
-struct detached {
-    latch kept;
-    cfut_promise *promise;
-};
-
-static int32_t detach_task(cfut_promise *self, const void *data, size_t length)
-{
-    struct detached *detached;
-    memcpy(&detached, data, length);
-    detached->promise = cfut_promise_retain(self);
-    latch_open(&detached->kept);
-    return CFUT_DETACH;
-}
-
 static void waits_for_detached_tasks(void)
 {
     cfut_executor *pool = check_pool(1);

@@ -86,32 +86,10 @@ static void current_executor(void)
     check_close(pools[1]);
 }
 
-struct order {
-    pthread_mutex_t lock;
-    int count;
-    int seen[64];
-};
-
-struct place {
-    struct order *order;
-    int number;
-};
-
-static int32_t note_place(cfut_promise *self, const void *data, size_t length)
-{
-    struct place place;
-    (void)self;
-    memcpy(&place, data, length);
-    pthread_mutex_lock(&place.order->lock);
-    place.order->seen[place.order->count++] = place.number;
-    pthread_mutex_unlock(&place.order->lock);
-    return 0;
-}
-
 static void one_worker_keeps_the_order(void)
 {
     cfut_executor *pool = check_pool(1);
-    struct order order = { PTHREAD_MUTEX_INITIALIZER, 0, { 0 } };
+    struct order order = NO_ORDER;
     gate gate = GATE_CLOSED;
     gate_hold(pool, &gate);
     for (int i = 0; i < 64; i++) {
@@ -141,7 +119,7 @@ static int32_t submit_in_order(cfut_promise *self, const void *data, size_t leng
 static void one_worker_keeps_the_order_of_nested_ones(void)
 {
     cfut_executor *pool = check_pool(1);
-    struct order order = { PTHREAD_MUTEX_INITIALIZER, 0, { 0 } };
+    struct order order = NO_ORDER;
     struct place place = { &order, 0 };
     CHECK_OK(end_of(submit(pool, submit_in_order, &place, sizeof place)));
     check_close(pool);
