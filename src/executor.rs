@@ -7,7 +7,8 @@ use crate::future::make::{Data, Work};
 use crate::future::owner::{Owner, OwnerRef};
 use crate::shared::Shared;
 use crate::sync::Timeout;
-use crate::thread_pool::{self, Figure, Pool, Submitted};
+use crate::thread_pool::{self, Pool, Submitted};
+use crate::trace::figures::Figure;
 use std::fmt::Write;
 use std::ptr::NonNull;
 

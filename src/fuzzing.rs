@@ -5,7 +5,7 @@ use crate::error::{Line, Lossy};
 use crate::future::extra::{MESSAGE_LIMIT, Text};
 use crate::platform::cgroup::{self, Version};
 use crate::platform::thread::{self, Activity};
-use crate::thread_pool::write_text;
+use crate::trace::figures::write_text;
 
 /// Each byte as the character of its number: text functions then see every byte.
 fn as_latin(bytes: &[u8]) -> String {

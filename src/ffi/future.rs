@@ -13,7 +13,8 @@ use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::TaskCell;
 use crate::future::due::{self, Moved};
 use crate::future::hook::{Action, DoneFn, Hook};
-use crate::future::promise::{self, Cancel};
+use crate::future::promise::{self, Cancel, Reach};
+use crate::future::remote;
 use crate::future::settle;
 use crate::future::then::{self, ThenCall, ThenFn};
 use crate::future::wait::{Step, Wait};
@@ -79,7 +80,7 @@ pub unsafe extern "C-unwind" fn cfut_future_state(future: *const cfut_future) ->
     const FINISHED: i32 = 3;
     guard::value(FINISHED, || {
         // SAFETY: the contract of `ffi`.
-        Ok(unsafe { handle::borrow_future(future) }?.snapshot().life() as i32)
+        Ok(remote::life(unsafe { handle::borrow_future(future) }?) as i32)
     })
 }
 
@@ -383,7 +384,12 @@ pub unsafe extern "C-unwind" fn cfut_future_cancel(
                 "the cancel mode is {mode}; it is CFUT_CANCEL_PENDING, _STOP or _KILL"
             );
         }
-        Ok(match promise::cancel(&future, mode != 0)? {
+        let reach = match mode {
+            0 => Reach::Pending,
+            KILL => Reach::Kill,
+            _ => Reach::Stop,
+        };
+        Ok(match promise::cancel(&future, reach)? {
             Cancel::Done => status::OK,
             Cancel::Asked => status::PENDING,
             Cancel::TooLate => status::TOO_LATE,

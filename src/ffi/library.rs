@@ -7,11 +7,11 @@ use super::types::{cfut_free_fn, cfut_log_fn, cfut_status};
 use crate::error::{self, Error};
 use crate::future::buffer::BufferRef;
 use crate::future::due::{self, Moved};
+use crate::future::registry;
 use crate::log::{self, Sink};
 use crate::platform::cpu;
 use crate::shared::Shared;
 use crate::sync::Timeout;
-use crate::thread_pool;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr;
 
@@ -147,7 +147,7 @@ pub unsafe extern "C-unwind" fn cfut_set_log(
 pub unsafe extern "C-unwind" fn cfut_quiesce(timeout_ns: i64) -> cfut_status {
     due::run_pending();
     guard::status(|| {
-        let quiet = thread_pool::quiesce(Timeout::from_ns(timeout_ns))?;
+        let quiet = registry::quiesce(Timeout::from_ns(timeout_ns))?;
         Ok(if quiet { status::OK } else { status::TIMEOUT })
     })
 }

@@ -130,6 +130,57 @@ pub(crate) fn pending_nested() -> bool {
     local::with(|local| !local.due_head.get().is_null())
 }
 
+/// Calls that were due in one thread and are made by another.
+pub(crate) struct List {
+    head: *mut (),
+    tail: *mut (),
+}
+
+// SAFETY: what is on it belongs to the list (F7); the user's functions and arguments may be
+// used by any thread, as the header says.
+unsafe impl Send for List {}
+
+impl List {
+    pub(crate) const EMPTY: List = List { head: std::ptr::null_mut(), tail: std::ptr::null_mut() };
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.head.is_null()
+    }
+
+    /// Everything that is due in this thread.
+    pub(crate) fn take() -> List {
+        local::with(|local| List {
+            head: local.due_head.replace(std::ptr::null_mut()),
+            tail: local.due_tail.replace(std::ptr::null_mut()),
+        })
+    }
+
+    /// Puts `more` behind what is there.
+    pub(crate) fn append(&mut self, more: List) {
+        if more.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            self.head = more.head;
+        } else {
+            // SAFETY: entries are on the list, so their links are its. Relaxed: as in `push`.
+            unsafe { link_of(self.tail) }.store(more.head, Ordering::Relaxed);
+        }
+        self.tail = more.tail;
+    }
+
+    /// Makes the calls. Not contained: calls the user.
+    pub(crate) fn run(self) {
+        let mut mine = List::take();
+        mine.append(self);
+        local::with(|local| {
+            local.due_head.set(mine.head);
+            local.due_tail.set(mine.tail);
+        });
+        run_pending();
+    }
+}
+
 /// Runs what is due, unless that is going on below us. Not contained: calls the user.
 #[inline]
 pub(crate) fn run_pending() {

@@ -91,16 +91,25 @@ pub(crate) struct Spec {
     pub(crate) queue_timeout: i64,
     pub(crate) run_timeout: i64,
     pub(crate) total_timeout: i64,
+    /// Between the request to stop and the end of the process.
+    pub(crate) grace: i64,
+    /// Most runs of a task whose process dies.
+    pub(crate) attempts: u32,
     pub(crate) output_limit: i64,
     pub(crate) priority: i8,
     pub(crate) name: Text,
 }
+
+/// How long a task that was asked to stop has, unless told otherwise: 100 ms.
+pub(crate) const DEFAULT_GRACE: i64 = 100_000_000;
 
 impl Spec {
     pub(crate) const DEFAULT: Spec = Spec {
         queue_timeout: -1,
         run_timeout: -1,
         total_timeout: -1,
+        grace: DEFAULT_GRACE,
+        attempts: 1,
         output_limit: -1,
         priority: 0,
         name: Text::EMPTY,
@@ -133,8 +142,19 @@ pub(crate) struct Extra {
     pub(crate) started_at: AtomicU64,
     /// The owner's: its place in the table of deadlines, plus 1; 0 = none.
     pub(crate) timer: AtomicU32,
+    /// What is known of the process it ran in; see `remote`.
+    pub(crate) pid: AtomicU32,
     /// The owner's: bytes of an unread result that count against its bound.
     pub(crate) charged: AtomicU64,
+    /// The owner's, of a task for another process: where it is, and which function it calls.
+    pub(crate) place: AtomicU64,
+    pub(crate) function: AtomicU32,
+    /// How often it was given to a process that began with it.
+    pub(crate) attempts: AtomicU32,
+    pub(crate) cpu_ns: AtomicU64,
+    /// How its process died: `remote::Death`, packed.
+    pub(crate) death: AtomicU64,
+    pub(crate) max_rss: AtomicU64,
 }
 
 const CLASS: usize = 1;
@@ -158,6 +178,13 @@ impl Extra {
                 started_at: AtomicU64::new(0),
                 timer: AtomicU32::new(0),
                 charged: AtomicU64::new(0),
+                pid: AtomicU32::new(0),
+                place: AtomicU64::new(0),
+                function: AtomicU32::new(0),
+                attempts: AtomicU32::new(0),
+                cpu_ns: AtomicU64::new(0),
+                death: AtomicU64::new(0),
+                max_rss: AtomicU64::new(0),
             });
         }
         Some(place)

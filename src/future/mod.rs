@@ -71,6 +71,7 @@
 //! The room has no threads and nothing to shut down. Futures outlive their executor.
 
 pub(crate) mod arena;
+pub(crate) mod bound;
 pub(crate) mod buffer;
 pub(crate) mod cell;
 pub(crate) mod due;
@@ -82,11 +83,14 @@ pub(crate) mod make;
 pub(crate) mod owner;
 pub(crate) mod promise;
 pub(crate) mod queue;
+pub(crate) mod registry;
+pub(crate) mod remote;
 pub(crate) mod result;
 pub(crate) mod run;
 pub(crate) mod settle;
 pub(crate) mod state;
 pub(crate) mod then;
+pub(crate) mod timer;
 pub(crate) mod wait;
 
 #[cfg(all(test, loom))]

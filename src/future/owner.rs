@@ -2,6 +2,8 @@
 //! imports none of them.
 
 use super::cell::{TaskCell, TaskRef};
+use super::extra::Text;
+use super::registry::Links;
 use super::state::Outcome;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use std::mem::ManuallyDrop;
@@ -19,6 +21,21 @@ pub(crate) struct Owner {
     /// What submits and runners must look at; 0 while nothing is unusual, so that one look
     /// tells. Bits of `attention`.
     attention: AtomicU32,
+    /// Its place among the executors of the process.
+    pub(super) links: Links,
+}
+
+/// What kind of executor a head belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Threads,
+    Processes,
+}
+
+/// Why an executor broke.
+pub(crate) struct Reason {
+    pub(crate) code: i32,
+    pub(crate) text: Text,
 }
 
 /// Why an executor's tasks cannot go the straight way.
@@ -37,6 +54,8 @@ pub(crate) mod attention {
     pub(crate) const URGENT: u32 = 1 << 5;
     /// The time is not to be had from the processor's counter.
     pub(crate) const SLOW_CLOCK: u32 = 1 << 4;
+    /// Its tasks run in other processes.
+    pub(crate) const PROCESSES: u32 = 1 << 7;
 }
 
 /// How far a task was when somebody other than its runner settled it.
@@ -53,6 +72,7 @@ pub(crate) enum Stage {
 /// What futures ask of an executor. Each function is called contained (rule U1) and calls
 /// no user code.
 pub(crate) struct Vtable {
+    pub(crate) kind: Kind,
     /// Takes a task whose time has come; gives it back if it takes no work any more.
     /// `in_order`: behind everything accepted so far.
     pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, in_order: bool) -> Result<(), TaskRef>,
@@ -72,14 +92,33 @@ pub(crate) struct Vtable {
     pub(crate) run_in_seat: unsafe fn(NonNull<Owner>, TaskRef),
     /// Bytes of a result that had counted as unread have been read or dropped.
     pub(crate) uncharge: unsafe fn(NonNull<Owner>, bytes: u64),
+    /// For `cfut_quiesce`: it has no work, and nobody of its own is about to call the user.
+    pub(crate) is_quiet: unsafe fn(NonNull<Owner>) -> bool,
+    /// Of an executor whose tasks run in other processes.
+    pub(crate) remote: Option<&'static RemoteTable>,
     /// Frees the executor: the last reference is gone.
     pub(crate) destroy: unsafe fn(NonNull<Owner>),
+}
+
+/// What futures ask of an executor whose tasks run in other processes, about a task that is not
+/// settled. Called with no LOCK held; otherwise as the functions of `Vtable`.
+pub(crate) struct RemoteTable {
+    /// Makes what is seen of the task true: it is RUNNING if its function has been entered.
+    pub(crate) refresh: unsafe fn(NonNull<Owner>, &TaskRef),
+    /// Keeps the task from being started. It is RUNNING afterwards if it was too late for that;
+    /// else whoever asked settles it.
+    pub(crate) withdraw: unsafe fn(NonNull<Owner>, &TaskRef),
+    /// Raises the stop flag of a running task; with `kill` its process ends after the grace.
+    pub(crate) stop: unsafe fn(NonNull<Owner>, &TaskRef, kill: bool),
+    /// How far a running task says it is.
+    pub(crate) progress: unsafe fn(NonNull<Owner>, &TaskRef) -> Option<(u64, u64)>,
 }
 
 impl Owner {
     pub(crate) fn new(vtable: &'static Vtable, generation: u32) -> Owner {
         let references = AtomicUsize::new(1);
-        Owner { vtable, references, generation, attention: AtomicU32::new(0) }
+        let attention = AtomicU32::new(0);
+        Owner { vtable, references, generation, attention, links: Links::new() }
     }
 
     /// Whether tasks may go the straight way: what is looked at otherwise says nothing.

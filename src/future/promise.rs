@@ -6,6 +6,7 @@ use super::buffer::BufferRef;
 use super::cell::{FreeFn, TaskCell, TaskRef, number};
 use super::extra::Text;
 use super::make::Work;
+use super::remote::{self, Remote};
 use super::result::{INLINE_RESULT, Payload};
 use super::settle::{self, Verdict};
 use super::state::{DETACHED, EXTRA, IN_TASK, LATE, Life, Outcome, RECORDED, STOP};
@@ -230,6 +231,9 @@ pub(crate) fn progress(cell: &TaskCell) -> (u64, u64) {
     if !cell.snapshot().has(EXTRA) || cell.is_inherited() {
         return (0, 0);
     }
+    if let Some(progress) = remote::progress(cell) {
+        return progress;
+    }
     let seen = cell.state.lock();
     let progress = cell.extra_in(seen).map_or((0, 0), |extra| {
         // SAFETY: LOCK is held.
@@ -250,27 +254,60 @@ pub(crate) enum Cancel {
     TooLate,
 }
 
-/// Cancels a future that has not started; asks a running one to stop if `stop`.
-pub(crate) fn cancel(cell: &TaskRef, stop: bool) -> Result<Cancel> {
+/// How far a cancellation goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Only a future that has not started.
+    Pending,
+    /// One that runs is asked to stop.
+    Stop,
+    /// One that runs in a process of its executor ends with that process; any other is asked.
+    Kill,
+}
+
+/// Cancels a future that has not started, and one that has as far as `reach` says.
+pub(crate) fn cancel(cell: &TaskRef, reach: Reach) -> Result<Cancel> {
     settle::check_fork(cell)?;
+    let stop = reach != Reach::Pending;
+    let remote = Remote::of(cell);
+    if let Some(remote) = &remote {
+        remote.withdraw(cell);
+    }
+    let done = cancel_here(cell, stop);
+    match (&done, remote) {
+        (Cancel::Asked, Some(remote)) if reach == Reach::Kill => {
+            cell.settle_if(cell, |_| true, Verdict::new(Outcome::Cancelled));
+            remote.stop(cell, true);
+            let seen = cell.snapshot();
+            Ok(if seen.life() == Life::Cancelled { Cancel::Done } else { Cancel::TooLate })
+        }
+        (Cancel::Asked, Some(remote)) => {
+            remote.stop(cell, false);
+            Ok(done)
+        }
+        _ => Ok(done),
+    }
+}
+
+fn cancel_here(cell: &TaskRef, stop: bool) -> Cancel {
     let seen = cell.state.lock();
     match seen.life() {
         Life::Pending => {
             // SAFETY: LOCK is held and it is not settled.
             unsafe { cell.settle_under_lock(cell, seen, Verdict::new(Outcome::Cancelled)) };
-            Ok(Cancel::Done)
+            Cancel::Done
         }
         Life::Running => {
             cell.state.unlock(if stop { STOP } else { 0 }, 0);
-            Ok(if stop { Cancel::Asked } else { Cancel::TooLate })
+            if stop { Cancel::Asked } else { Cancel::TooLate }
         }
         Life::Cancelled => {
             cell.state.unlock(0, 0);
-            Ok(Cancel::Done)
+            Cancel::Done
         }
         Life::Finished => {
             cell.state.unlock(0, 0);
-            Ok(Cancel::TooLate)
+            Cancel::TooLate
         }
     }
 }

@@ -97,6 +97,11 @@ pub(crate) fn unobserved_detached(cell: &TaskCell) -> Option<TaskRef> {
     (detached && is_unobserved(cell)).then(|| cell.clone_ref())
 }
 
+/// A reference to a task that is about to fail, if nobody would see that.
+pub(super) fn unobserved(cell: &TaskCell) -> Option<TaskRef> {
+    is_unobserved(cell).then(|| cell.clone_ref())
+}
+
 /// A reference to a task that is about to fail unobserved.
 #[inline(always)]
 fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
@@ -345,7 +350,7 @@ fn pass_through(cell: &TaskRef, input: &TaskRef) {
 /// # Safety
 /// The caller hands over the runner's reference.
 #[inline(always)]
-unsafe fn complete(cell: NonNull<TaskCell>, code: i32) -> Ended {
+pub(super) unsafe fn complete(cell: NonNull<TaskCell>, code: i32) -> Ended {
     // SAFETY: by the contract the reference is given up here or in the callee.
     unsafe {
         match code {

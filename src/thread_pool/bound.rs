@@ -1,154 +1,13 @@
-//! The bound of a pool's queue, in tasks and in bytes. Pools without one have none of this.
-//!
-//! A task counts from its acceptance until it starts or is settled unstarted; its argument
-//! bytes likewise. Result bytes count from settling until the result is first read or the
-//! future released. Something larger than the whole bound is accepted when nothing else
-//! counts, for otherwise it could never be.
+//! How a pool's queue is kept within its bound: who waits for room, and who gives it back.
 
 use super::config::FullPolicy;
 use super::inbox::Refused;
 use super::pool::{Phase, Pool};
 use super::submit::Unaccepted;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
+use crate::future::bound::{Bound, Load, NoRoom};
 use crate::future::cell::TaskCell;
-use crate::sync::{Futex32, Lock, Ordering, Timeout};
-
-pub(super) struct Bound {
-    most: Load,
-    inside: Lock<Inside>,
-    /// Changes when there may be room.
-    signal: Futex32,
-}
-
-#[derive(Default)]
-struct Inside {
-    load: Load,
-    /// Submitters that wait for room.
-    waiting: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Load {
-    pub(super) tasks: u64,
-    pub(super) bytes: u64,
-}
-
-/// Why there is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRoom {
-    Full,
-    TimedOut,
-}
-
-impl Bound {
-    /// A bound of 0 tasks or bytes is none.
-    pub(super) fn new(tasks: u64, bytes: u64) -> Option<Bound> {
-        if tasks == 0 && bytes == 0 {
-            return None;
-        }
-        let none = |bound: u64| if bound == 0 { u64::MAX } else { bound };
-        Some(Bound {
-            most: Load { tasks: none(tasks), bytes: none(bytes) },
-            inside: Lock::new(Inside::default()),
-            signal: Futex32::new(0),
-        })
-    }
-
-    pub(super) fn counts_bytes(&self) -> bool {
-        self.most.bytes != u64::MAX
-    }
-
-    pub(super) fn most(&self) -> Load {
-        self.most
-    }
-
-    /// Takes room at once, or says that there is none.
-    pub(super) fn try_take(&self, wanted: Load) -> bool {
-        self.fit(&mut self.inside.lock().load, wanted)
-    }
-
-    fn fit(&self, load: &mut Load, wanted: Load) -> bool {
-        let tasks = load.tasks.saturating_add(wanted.tasks);
-        let bytes = load.bytes.saturating_add(wanted.bytes);
-        // What is larger than the whole bound goes in alone.
-        let fits = (tasks <= self.most.tasks || load.tasks == 0)
-            && (bytes <= self.most.bytes || load.bytes == 0);
-        if fits {
-            *load = Load { tasks, bytes };
-        }
-        fits
-    }
-
-    /// Takes room, waiting for it until `timeout` or until `stop` says that nothing will be
-    /// accepted any more (then as if there were room: the caller finds out).
-    pub(super) fn take(
-        &self,
-        wanted: Load,
-        timeout: Timeout,
-        stop: impl Fn() -> bool,
-    ) -> std::result::Result<(), NoRoom> {
-        loop {
-            let seen = {
-                let mut inside = self.inside.lock();
-                if self.fit(&mut inside.load, wanted) {
-                    return Ok(());
-                }
-                if timeout == Timeout::Now {
-                    return Err(NoRoom::Full);
-                }
-                inside.waiting += 1;
-                // Relaxed: `give` changes it after its critical section, and then sees us.
-                self.signal.load(Ordering::Relaxed)
-            };
-            let stopped = stop();
-            let woken = stopped || self.signal.wait(seen, timeout.deadline());
-            let mut inside = self.inside.lock();
-            inside.waiting -= 1;
-            if stopped {
-                inside.load = inside.load.plus(wanted);
-                return Ok(());
-            }
-            if !woken {
-                let fits = self.fit(&mut inside.load, wanted);
-                return if fits { Ok(()) } else { Err(NoRoom::TimedOut) };
-            }
-        }
-    }
-
-    /// Counts what is there whether it fits or not: results, and tasks of the library's own.
-    pub(super) fn force(&self, more: Load) {
-        let mut inside = self.inside.lock();
-        inside.load = inside.load.plus(more);
-    }
-
-    pub(super) fn give(&self, back: Load) {
-        let awaited = {
-            let mut inside = self.inside.lock();
-            inside.load.tasks = inside.load.tasks.saturating_sub(back.tasks);
-            inside.load.bytes = inside.load.bytes.saturating_sub(back.bytes);
-            inside.waiting > 0
-        };
-        if awaited {
-            self.wake();
-        }
-    }
-
-    /// Has everybody who waits for room look again.
-    pub(super) fn wake(&self) {
-        // Relaxed: the lock orders the room; the futex compares the value itself.
-        self.signal.fetch_add(1, Ordering::Relaxed);
-        self.signal.wake_all();
-    }
-}
-
-impl Load {
-    fn plus(self, more: Load) -> Load {
-        Load {
-            tasks: self.tasks.saturating_add(more.tasks),
-            bytes: self.bytes.saturating_add(more.bytes),
-        }
-    }
-}
+use crate::sync::{Ordering, Timeout};
 
 impl Pool {
     /// Takes room in the queue as the policy says. False: the caller runs the task.
@@ -158,7 +17,7 @@ impl Pool {
         }
         let policy = self.config.full_policy;
         if policy == FullPolicy::Reject {
-            return Err(self.full(bound, "the queue is full"));
+            return Err(bound.full("the queue is full"));
         }
         // A worker that waited for room would wait for itself.
         if policy == FullPolicy::RunInCaller || self.this_worker().is_some() {
@@ -176,7 +35,7 @@ impl Pool {
             return Ok(());
         }
         match self.config.full_policy {
-            FullPolicy::Reject => Err(self.full(bound, "the queue has no room for the batch")),
+            FullPolicy::Reject => Err(bound.full("the queue has no room for the batch")),
             // All or nothing, and many: they are not run here but accepted.
             FullPolicy::RunInCaller => {
                 bound.force(load);
@@ -193,25 +52,9 @@ impl Pool {
     fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
         let timeout = Timeout::from_ns(self.config.full_timeout);
         bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
-            NoRoom::Full => self.full(bound, "the queue is full"),
-            NoRoom::TimedOut => {
-                self.full(bound, "the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS")
-            }
+            NoRoom::Full => bound.full("the queue is full"),
+            NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
         })
-    }
-
-    #[cold]
-    fn full(&self, bound: &Bound, what: &str) -> Error {
-        let most = bound.most();
-        let show = |bound: u64| if bound == u64::MAX { 0 } else { bound };
-        Error::new(
-            Kind::Full,
-            format_args!(
-                "{what} (CFUT_OPT_QUEUE_LIMIT {}, CFUT_OPT_QUEUE_BYTES {}; 0 = none)",
-                show(most.tasks),
-                show(most.bytes)
-            ),
-        )
     }
 
     pub(super) fn give_room(&self, tasks: u64, bytes: u64) {
@@ -229,45 +72,5 @@ impl Pool {
             });
             self.give_room(1, bytes);
         }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::*;
-
-    fn load(tasks: u64, bytes: u64) -> Load {
-        Load { tasks, bytes }
-    }
-
-    #[test]
-    fn counts_tasks_and_bytes() {
-        assert!(Bound::new(0, 0).is_none());
-        let bound = Bound::new(2, 10).expect("a bound");
-        assert!(bound.try_take(load(1, 4)));
-        assert!(bound.try_take(load(1, 6)));
-        assert!(!bound.try_take(load(1, 0)));
-        bound.give(load(1, 4));
-        assert!(!bound.try_take(load(1, 5)));
-        assert!(bound.try_take(load(1, 4)));
-    }
-
-    #[test]
-    fn what_is_larger_than_the_bound_goes_in_alone() {
-        let bound = Bound::new(0, 10).expect("a bound");
-        assert!(bound.try_take(load(1, 1000)));
-        assert!(!bound.try_take(load(1, 1)));
-        bound.give(load(1, 1000));
-        assert!(bound.try_take(load(1, 1)));
-    }
-
-    #[test]
-    fn waits_no_longer_than_asked() {
-        let bound = Bound::new(1, 0).expect("a bound");
-        assert_eq!(bound.take(load(1, 0), Timeout::Now, || false), Ok(()));
-        assert_eq!(bound.take(load(1, 0), Timeout::Now, || false), Err(NoRoom::Full));
-        let soon = Timeout::from_ns(1_000_000);
-        assert_eq!(bound.take(load(1, 0), soon, || false), Err(NoRoom::TimedOut));
-        assert_eq!(bound.take(load(1, 0), Timeout::Forever, || true), Ok(()));
     }
 }

@@ -1,12 +1,12 @@
 //! Time-outs of tasks, and the other things a pool keeps beside some of them.
 
-use super::pool::{Pool, first_deadline};
-use super::timer::NEVER;
+use super::pool::Pool;
 use crate::error::Line;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::run::DETACH;
 use crate::future::settle::Verdict;
 use crate::future::state::{EXTRA, Life, Outcome};
+use crate::future::timer::{NEVER, Nanoseconds, first_deadline};
 use crate::platform::clock::Instant;
 use crate::sync::Ordering;
 use crate::unwind::contain;
@@ -115,7 +115,7 @@ impl Pool {
             return;
         }
         if let Some(extra) = task.extra_in(task.snapshot()) {
-            bound.force(super::bound::Load { tasks: 0, bytes });
+            bound.force(crate::future::bound::Load { tasks: 0, bytes });
             // The future may outlive the pool's last handle: `uncharge` drops this.
             let _kept = self.retain().into_raw();
             // Relaxed: settling publishes it.
@@ -147,30 +147,4 @@ fn expire_queued(task: &TaskRef, now: Instant) -> bool {
     ));
     let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
     task.settle_if(task, |seen| seen.is_pending(), verdict)
-}
-
-/// A span of time in the unit people would use.
-struct Nanoseconds(i64);
-
-impl std::fmt::Display for Nanoseconds {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            ns @ 0..1_000 => write!(out, "{ns} ns"),
-            ns @ 1_000..1_000_000 => write!(out, "{} us", ns as f64 / 1e3),
-            ns @ 1_000_000..1_000_000_000 => write!(out, "{} ms", ns as f64 / 1e6),
-            ns => write!(out, "{} s", ns as f64 / 1e9),
-        }
-    }
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    use super::Nanoseconds;
-
-    #[test]
-    fn spans_in_human_units() {
-        let shown =
-            [0, 999, 1_500, 20_000_000, 3_000_000_000].map(|ns| Nanoseconds(ns).to_string());
-        assert_eq!(shown, ["0 ns", "999 ns", "1.5 us", "20 ms", "3 s"]);
-    }
 }

@@ -34,9 +34,8 @@
 //! | `blocking`, `turn` | what if a task waits? |
 //! | `deadlock` | what if it waits for itself? |
 //! | `monitor` | when are more workers worth it? |
-//! | `timer`, `deadlines` | what if time is up? |
+//! | `deadlines` | what if time is up? |
 //! | `shutdown` | how does a pool end? |
-//! | `registry` | is anything going on in this process? |
 //! | `snapshot` | what is going on? |
 //! | `vtable` | what do futures ask of a pool? |
 //!
@@ -81,12 +80,10 @@ mod inbox;
 mod monitor;
 mod pool;
 mod queue;
-mod registry;
 mod shutdown;
 mod sleep;
 mod snapshot;
 mod submit;
-mod timer;
 mod turn;
 mod vtable;
 mod worker;
@@ -99,8 +96,4 @@ pub(crate) use config::{
     Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, MOST_WORKERS, WorkerHooks, default_workers,
 };
 pub(crate) use pool::Pool;
-pub(crate) use registry::quiesce;
-pub(crate) use snapshot::Figure;
-#[cfg(all(any(test, fuzzing), not(loom)))]
-pub(crate) use snapshot::write_text;
 pub(crate) use submit::Submitted;

@@ -1,21 +1,21 @@
 //! The pool itself: its parts, its making, and what it knows of itself.
 
-use super::bound::Bound;
 use super::config::{Config, EXTRA_WORKERS};
 use super::inbox::{Inbox, LANES};
 use super::monitor::Monitor;
-use super::registry;
 use super::sleep::{Limits, Sleep};
-use super::timer::{NEVER, Timers};
 use super::turn::Turn;
 use super::worker::Slot;
 use crate::error::{Error, Result, fail};
+use crate::future::bound::Bound;
 use crate::future::extra::Text;
-use crate::future::owner::{Owner, OwnerRef, attention};
+use crate::future::owner::{Owner, OwnerRef, Reason, attention};
+use crate::future::registry;
 use crate::future::run;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
-use crate::platform::clock::{self, Instant};
+use crate::future::timer::Timers;
+use crate::platform::clock;
 use crate::platform::thread::Thread;
 use crate::platform::{Errno, fork, memory};
 use crate::quiet;
@@ -75,7 +75,6 @@ pub(crate) struct Pool {
     pub(super) blocked_forever: AtomicU32,
     /// `cfut_quiesce` has found the pool at rest: idle workers with a stop hook stay.
     pub(super) quiet: AtomicBool,
-    pub(super) links: registry::Links,
 }
 
 // SAFETY: everything in it is atomic, locked or constant; what belongs to one worker says so
@@ -83,12 +82,6 @@ pub(crate) struct Pool {
 unsafe impl Send for Pool {}
 // SAFETY: as above.
 unsafe impl Sync for Pool {}
-
-/// Why a pool broke.
-pub(crate) struct Reason {
-    pub(crate) code: i32,
-    pub(crate) text: Text,
-}
 
 /// The threads of a pool. Guards what it contains.
 pub(super) struct Roster {
@@ -146,7 +139,6 @@ impl Pool {
             reason: Lock::new(None),
             blocked_forever: AtomicU32::new(0),
             quiet: AtomicBool::new(false),
-            links: registry::Links::new(),
         };
         let pool = memory::try_box(pool)
             .map_err(|_| Error::no_memory("a thread pool", size_of::<Pool>()))?;
@@ -355,12 +347,6 @@ impl Pool {
             self.tally.outcome(outcome).add(1);
         }
     }
-}
-
-/// The earliest of several time-outs from `start`; negative ones are none.
-pub(super) fn first_deadline(start: Instant, timeouts: &[i64]) -> Instant {
-    let set = timeouts.iter().filter(|&&timeout| timeout >= 0);
-    set.map(|&timeout| start.plus(timeout as u64)).min().unwrap_or(NEVER)
 }
 
 impl Roster {

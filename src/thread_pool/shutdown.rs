@@ -24,6 +24,7 @@ use super::worker;
 use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
+use crate::future::registry;
 use crate::local;
 use crate::platform::memory;
 use crate::platform::thread::Thread;
@@ -287,7 +288,7 @@ impl Pool {
 pub(super) unsafe fn destroy(owner: NonNull<Owner>) {
     // SAFETY: by the contract nobody else has it.
     let pool = unsafe { Pool::of(owner) };
-    super::registry::leave(pool);
+    registry::leave(&pool.owner);
     // What is left are entries of tasks that are settled.
     pool.settle_queued();
     for thread in std::mem::take(&mut pool.roster.lock().ended) {

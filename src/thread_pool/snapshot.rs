@@ -2,29 +2,9 @@
 
 use super::pool::Pool;
 use crate::future::cell::TaskCell;
-use crate::platform::clock;
 use crate::sync::Ordering;
+use crate::trace::figures::{Figure, age_ns, write_text};
 use std::fmt::{self, Write};
-
-/// CFUT_STAT_* of the header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Figure {
-    Workers,
-    IdleWorkers,
-    Queued,
-    Running,
-    Submitted,
-    Succeeded,
-    Failed,
-    Cancelled,
-    Expired,
-    Crashed,
-    Stolen,
-    WorkersStarted,
-    OldestQueuedNs,
-    MaxWorkers,
-    Broken,
-}
 
 /// Queued tasks that a snapshot shows one by one.
 const SHOWN: usize = 100;
@@ -139,35 +119,5 @@ impl Pool {
         });
         result?;
         out.write_str("]")
-    }
-}
-
-fn age_ns(stamp: u64) -> u64 {
-    clock::ticks_to_ns(clock::ticks().saturating_sub(stamp))
-}
-
-/// A JSON string; bytes that are no UTF-8 become U+FFFD.
-pub(crate) fn write_text(out: &mut dyn Write, text: &[u8]) -> fmt::Result {
-    out.write_char('"')?;
-    for character in text.utf8_chunks().flat_map(|chunk| {
-        let broken = if chunk.invalid().is_empty() { None } else { Some('\u{FFFD}') };
-        chunk.valid().chars().chain(broken)
-    }) {
-        match character {
-            '"' | '\\' => write!(out, "\\{character}")?,
-            '\0'..' ' => write!(out, "\\u{:04x}", character as u32)?,
-            _ => out.write_char(character)?,
-        }
-    }
-    out.write_char('"')
-}
-
-#[cfg(all(test, not(loom)))]
-mod tests {
-    #[test]
-    fn texts_are_escaped() {
-        let mut out = String::new();
-        super::write_text(&mut out, b"a\"\\\n\xffz").expect("writes");
-        assert_eq!(out, "\"a\\\"\\\\\\u000a\u{FFFD}z\"");
     }
 }

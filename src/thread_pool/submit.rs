@@ -1,19 +1,20 @@
 //! The ways a task comes in.
 
-use super::bound::{Bound, Load};
 use super::inbox::{Entered, Lane, Refused};
-use super::pool::{Phase, Pool, Reason, first_deadline};
+use super::pool::{Phase, Pool};
 use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
 use crate::future::arena;
+use crate::future::bound::{Bound, Load};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
-use crate::future::owner::attention;
+use crate::future::owner::{Reason, attention};
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
+use crate::future::timer::first_deadline;
 use crate::local::{self, Local};
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;

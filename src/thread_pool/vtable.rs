@@ -5,13 +5,14 @@ use super::inbox::Lane;
 use super::pool::{Phase, Pool};
 use super::shutdown;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Owner, OwnerRef, Stage, Vtable};
+use crate::future::owner::{Kind, Owner, OwnerRef, Stage, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::clock;
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
 pub(super) static VTABLE: Vtable = Vtable {
+    kind: Kind::Threads,
     enqueue,
     settled,
     detached,
@@ -20,6 +21,8 @@ pub(super) static VTABLE: Vtable = Vtable {
     take_seat,
     run_in_seat: blocking::run_in_seat,
     uncharge,
+    is_quiet,
+    remote: None,
     destroy: shutdown::destroy,
 };
 
@@ -35,7 +38,7 @@ unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, in_order: bool) -> Resul
     let lane = task.spec().map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
     if let Some(bound) = &pool.bound {
         // Work of the library's own waits for no room: it may be what makes some.
-        bound.force(super::bound::Load { tasks: 1, bytes: 0 });
+        bound.force(crate::future::bound::Load { tasks: 1, bytes: 0 });
     }
     let entry = task.into_raw();
     match pool.push(lane, entry, in_order) {
@@ -125,4 +128,11 @@ unsafe fn uncharge(owner: NonNull<Owner>, bytes: u64) {
     pool.give_room(0, bytes);
     // SAFETY: the reference that `charge_result` left behind.
     drop(unsafe { OwnerRef::adopt(owner) });
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn is_quiet(owner: NonNull<Owner>) -> bool {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.is_quiet()
 }

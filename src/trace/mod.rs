@@ -5,4 +5,5 @@
 //! a count. Whoever has a counter to itself adds without a read-modify-write. No user
 //! code, no allocation, no failure, nothing to shut down.
 
+pub(crate) mod figures;
 pub(crate) mod stats;

@@ -11,6 +11,7 @@ struct House {
 }
 
 static HOUSE: Vtable = Vtable {
+    kind: crate::future::owner::Kind::Threads,
     enqueue: |_, task, _| Err(task),
     settled: |owner, _, _, stage| {
         note(Event::Told(stage));
@@ -33,6 +34,8 @@ static HOUSE: Vtable = Vtable {
         due::run_pending();
     },
     uncharge: |_, _| {},
+    is_quiet: |_| true,
+    remote: None,
     // SAFETY: made by try_box; the last reference is gone.
     destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },
 };

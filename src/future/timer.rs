@@ -5,13 +5,13 @@
 //! takes it out, so nothing stays behind for tasks that are done in time. Under one lock;
 //! O(log n) each.
 
-use crate::future::cell::TaskRef;
-use crate::future::extra::Extra;
-use crate::future::state;
+use super::cell::TaskRef;
+use super::extra::Extra;
+use super::state;
 use crate::platform::clock::Instant;
 use crate::sync::{Lock, Ordering};
 
-pub(super) struct Timers {
+pub(crate) struct Timers {
     heap: Lock<Vec<Entry>>,
 }
 
@@ -21,16 +21,36 @@ struct Entry {
 }
 
 /// Far away: the task has no deadline in its present state.
-pub(super) const NEVER: Instant = Instant(u64::MAX);
+pub(crate) const NEVER: Instant = Instant(u64::MAX);
+
+/// The earliest of several time-outs from `start`; negative ones are none.
+pub(crate) fn first_deadline(start: Instant, timeouts: &[i64]) -> Instant {
+    let set = timeouts.iter().filter(|&&timeout| timeout >= 0);
+    set.map(|&timeout| start.plus(timeout as u64)).min().unwrap_or(NEVER)
+}
+
+/// A span of time in the unit people would use.
+pub(crate) struct Nanoseconds(pub(crate) i64);
+
+impl std::fmt::Display for Nanoseconds {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            ns @ 0..1_000 => write!(out, "{ns} ns"),
+            ns @ 1_000..1_000_000 => write!(out, "{} us", ns as f64 / 1e3),
+            ns @ 1_000_000..1_000_000_000 => write!(out, "{} ms", ns as f64 / 1e6),
+            ns => write!(out, "{} s", ns as f64 / 1e9),
+        }
+    }
+}
 
 impl Timers {
-    pub(super) fn new() -> Timers {
+    pub(crate) fn new() -> Timers {
         Timers { heap: Lock::new(Vec::new()) }
     }
 
     /// Enters a task that nobody else knows yet. True: it is the next to pass. None when
     /// there is no memory.
-    pub(super) fn insert(&self, task: TaskRef, deadline: Instant) -> Option<bool> {
+    pub(crate) fn insert(&self, task: TaskRef, deadline: Instant) -> Option<bool> {
         let mut heap = self.heap.lock();
         heap.try_reserve(1).ok()?;
         heap.push(Entry { deadline, task });
@@ -41,7 +61,7 @@ impl Timers {
 
     /// Gives a task a new deadline, whether it is still in or its old one has just passed;
     /// true: it is the next to pass now.
-    pub(super) fn enter(&self, task: &TaskRef, deadline: Instant) -> bool {
+    pub(crate) fn enter(&self, task: &TaskRef, deadline: Instant) -> bool {
         let mut heap = self.heap.lock();
         let Some(place) = place_of(task) else {
             drop(heap);
@@ -55,7 +75,7 @@ impl Timers {
     }
 
     /// Takes a task out, if it is in.
-    pub(super) fn remove(&self, task: &TaskRef) {
+    pub(crate) fn remove(&self, task: &TaskRef) {
         let removed = {
             let mut heap = self.heap.lock();
             place_of(task).map(|place| remove_at(&mut heap, place))
@@ -64,7 +84,7 @@ impl Timers {
     }
 
     /// Takes out a task whose deadline has passed by `now`.
-    pub(super) fn pop_passed(&self, now: Instant) -> Option<TaskRef> {
+    pub(crate) fn pop_passed(&self, now: Instant) -> Option<TaskRef> {
         let mut heap = self.heap.lock();
         if heap.first()?.deadline > now {
             return None;
@@ -73,11 +93,11 @@ impl Timers {
     }
 
     /// The next deadline to pass, if there is one.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.lock().first().map(|entry| entry.deadline).filter(|&next| next != NEVER)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.heap.lock().is_empty()
     }
 }
@@ -144,10 +164,10 @@ fn sift_down(heap: &mut [Entry], mut place: usize) {
 
 #[cfg(all(test, not(loom)))]
 mod tests {
+    use super::super::cell::TaskCell;
+    use super::super::extra::Spec;
+    use super::super::make::Work;
     use super::*;
-    use crate::future::cell::TaskCell;
-    use crate::future::extra::Spec;
-    use crate::future::make::Work;
     use crate::shared::Shared;
     use proptest::prelude::*;
 
@@ -157,6 +177,13 @@ mod tests {
         let task = unsafe { TaskRef::from_raw(cell) };
         task.add_extra(Shared::try_new(Spec::DEFAULT)).expect("memory");
         task
+    }
+
+    #[test]
+    fn spans_in_human_units() {
+        let shown =
+            [0, 999, 1_500, 20_000_000, 3_000_000_000].map(|ns| Nanoseconds(ns).to_string());
+        assert_eq!(shown, ["0 ns", "999 ns", "1.5 us", "20 ms", "3 s"]);
     }
 
     proptest! {

@@ -1,18 +1,17 @@
-//! The thread pools of this process, for `cfut_quiesce`.
+//! The executors of this process, for `cfut_quiesce`.
 
-use super::pool::Pool;
+use super::owner::{Owner, OwnerRef};
 use crate::error::{Result, fail};
-use crate::future::owner::OwnerRef;
 use crate::local;
 use crate::platform::fork::PerProcess;
 use crate::quiet;
 use crate::sync::{AtomicPtr, Lock, Ordering, Timeout, global};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
-/// A pool's place in the list; changes under the list's lock.
+/// An executor's place in the list; changes under the list's lock.
 pub(super) struct Links {
-    previous: AtomicPtr<Pool>,
-    next: AtomicPtr<Pool>,
+    previous: AtomicPtr<Owner>,
+    next: AtomicPtr<Owner>,
 }
 
 impl Links {
@@ -23,10 +22,10 @@ impl Links {
 }
 
 struct List {
-    first: *mut Pool,
+    first: *mut Owner,
 }
 
-// SAFETY: pools are shared between threads; one leaves the list before it is freed.
+// SAFETY: executors are shared between threads; one leaves the list before it is freed.
 unsafe impl Send for List {}
 
 global! {
@@ -42,26 +41,26 @@ fn follow_fork() {
     });
 }
 
-pub(super) fn enter(owner: &OwnerRef) {
+pub(crate) fn enter(owner: &OwnerRef) {
     follow_fork();
-    let pool = owner.as_ptr().as_ptr().cast::<Pool>();
+    let entered = owner.as_ptr().as_ptr();
     let mut list = LIST.lock();
-    // SAFETY: the caller's reference keeps the pool; the first of the list is alive.
+    // SAFETY: the caller's reference keeps the executor; the first of the list is alive.
     // Relaxed, here and below: the lock orders the links.
     unsafe {
-        (*pool).links.next.store(list.first, Ordering::Relaxed);
+        (*entered).links.next.store(list.first, Ordering::Relaxed);
         if let Some(first) = list.first.as_ref() {
-            first.links.previous.store(pool, Ordering::Relaxed);
+            first.links.previous.store(entered, Ordering::Relaxed);
         }
     }
-    list.first = pool;
+    list.first = entered;
 }
 
-/// A pool is about to be freed.
-pub(super) fn leave(pool: &Pool) {
+/// An executor is about to be freed.
+pub(crate) fn leave(owner: &Owner) {
     let mut list = LIST.lock();
-    let previous = pool.links.previous.load(Ordering::Relaxed);
-    let next = pool.links.next.load(Ordering::Relaxed);
+    let previous = owner.links.previous.load(Ordering::Relaxed);
+    let next = owner.links.next.load(Ordering::Relaxed);
     // SAFETY: its neighbours are in the list, so alive while the lock is held.
     unsafe {
         match previous.as_ref() {
@@ -74,16 +73,19 @@ pub(super) fn leave(pool: &Pool) {
     }
 }
 
-/// Whether no pool has work and nobody calls the user.
+/// Whether no executor has work and nobody calls the user.
 fn all_quiet() -> bool {
     let list = LIST.lock();
-    let mut pool = list.first;
-    // SAFETY: pools in the list are alive while the lock is held.
-    while let Some(this) = unsafe { pool.as_ref() } {
-        if !this.is_quiet() {
+    let mut entered = list.first;
+    // SAFETY: executors in the list are alive while the lock is held.
+    while let Some(owner) = NonNull::new(entered) {
+        // SAFETY: as above.
+        let this = unsafe { owner.as_ref() };
+        // SAFETY: as above.
+        if !unsafe { (this.vtable.is_quiet)(owner) } {
             return false;
         }
-        pool = this.links.next.load(Ordering::Relaxed);
+        entered = this.links.next.load(Ordering::Relaxed);
     }
     quiet::nobody_calls()
 }

@@ -1,0 +1,193 @@
+//! A task that runs in another process: what its executor and its callers do with the cell here.
+//!
+//! The executor hands the arguments over and keeps the cell, with its arguments, until the task
+//! has ended or its process has. It is the runner in the sense of F2: it starts the cell when it
+//! learns that the function was entered, and ends it with what came back. Whoever looks at such
+//! a task in between asks the executor first (`owner::RemoteTable`), for it may have started, or
+//! got further, without anybody here having been told.
+
+use super::cell::{TaskCell, TaskRef};
+use super::extra::Text;
+use super::owner::{OwnerRef, RemoteTable};
+use super::promise;
+use super::result::Payload;
+use super::run::{self, Ended};
+use super::settle::Verdict;
+use super::state::{EXTRA, Life, Outcome, PayloadBits, RECORDED};
+use crate::sync::Ordering;
+use crate::unwind::contain;
+
+/// The executor of a task in another process, kept alive for as long as it is asked.
+pub(crate) struct Remote {
+    owner: OwnerRef,
+    table: &'static RemoteTable,
+}
+
+impl Remote {
+    /// None for all other futures, and for settled ones.
+    pub(crate) fn of(cell: &TaskCell) -> Option<Remote> {
+        // Such a task has always an `Extra`; others must not pay for the question.
+        let seen = cell.snapshot();
+        if seen.is_settled() || !seen.has(EXTRA) {
+            return None;
+        }
+        let seen = cell.state.lock();
+        let owner = if seen.is_settled() {
+            None
+        } else {
+            // SAFETY: LOCK is held and the future is not settled (F6).
+            unsafe { cell.retain_owner(seen) }
+        };
+        cell.state.unlock(0, 0);
+        let owner = owner?;
+        let table = owner.vtable.remote?;
+        Some(Remote { owner, table })
+    }
+
+    pub(crate) fn withdraw(&self, cell: &TaskRef) {
+        // SAFETY: `owner` keeps the executor alive.
+        unsafe { (self.table.withdraw)(self.owner.as_ptr(), cell) };
+    }
+
+    pub(crate) fn stop(&self, cell: &TaskRef, kill: bool) {
+        // SAFETY: as above.
+        unsafe { (self.table.stop)(self.owner.as_ptr(), cell, kill) };
+    }
+}
+
+/// Where a future is in its life, also if it started in another process just now.
+pub(crate) fn life(cell: &TaskCell) -> Life {
+    let life = cell.snapshot().life();
+    if life != Life::Pending || cell.is_inherited() {
+        return life;
+    }
+    if let Some(remote) = Remote::of(cell) {
+        // SAFETY: `owner` keeps the executor alive.
+        unsafe { (remote.table.refresh)(remote.owner.as_ptr(), &cell.clone_ref()) };
+    }
+    cell.snapshot().life()
+}
+
+/// How far a task in another process says it is.
+pub(super) fn progress(cell: &TaskCell) -> Option<(u64, u64)> {
+    let remote = Remote::of(cell)?;
+    // SAFETY: `owner` keeps the executor alive.
+    unsafe { (remote.table.progress)(remote.owner.as_ptr(), &cell.clone_ref()) }
+}
+
+/// How a process ended with a task in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Death {
+    /// 0: it exited by itself.
+    pub(crate) signal: u8,
+    pub(crate) exit_code: u8,
+    pub(crate) out_of_memory: bool,
+}
+
+impl Death {
+    /// As a number that is never 0.
+    fn pack(self) -> u64 {
+        1 << 32
+            | u64::from(self.out_of_memory) << 16
+            | u64::from(self.exit_code) << 8
+            | u64::from(self.signal)
+    }
+
+    fn unpack(bits: u64) -> Option<Death> {
+        (bits != 0).then_some(Death {
+            signal: bits as u8,
+            exit_code: (bits >> 8) as u8,
+            out_of_memory: bits >> 16 & 1 != 0,
+        })
+    }
+}
+
+/// What came back of a task.
+pub(crate) struct Report {
+    pub(crate) outcome: Outcome,
+    pub(crate) code: i32,
+    pub(crate) message: Text,
+    pub(crate) payload: Payload,
+    /// How far it said it was, at last.
+    pub(crate) progress: (u64, u64),
+    /// In ticks.
+    pub(crate) queued: u64,
+    pub(crate) ran: u64,
+}
+
+impl TaskCell {
+    /// Notes how the task's process died; before the future settles.
+    pub(crate) fn note_death(&self, death: Death) {
+        if let Some(extra) = self.extra_in(self.snapshot()) {
+            // Relaxed: published by settling.
+            extra.death.store(death.pack(), Ordering::Relaxed);
+        }
+    }
+
+    /// How the process of a settled task died, if it did.
+    pub(crate) fn death(&self) -> Option<Death> {
+        let extra = self.extra_in(self.snapshot())?;
+        // Relaxed: published by settling.
+        Death::unpack(extra.death.load(Ordering::Relaxed))
+    }
+}
+
+/// Ends a task that `State::start` gave to its executor, which hands over the runner's reference.
+/// Contained, and calls nobody: what becomes due is on the thread's list afterwards. The second
+/// part of the answer is a failure that nobody will see, for `run::report_failure`.
+pub(crate) fn end(cell: TaskRef, report: Report) -> (Ended, Option<TaskRef>) {
+    // SAFETY: F2: started by the caller, which has not consumed the arguments.
+    let arguments = unsafe { run::drop_arguments(&cell) };
+    debug_assert!(arguments.is_none(), "a task for another process has nothing of the user's");
+    // SAFETY: the function has returned, and the arguments are gone.
+    unsafe { cell.stamp_durations(report.queued, report.ran) };
+    let fails = report.outcome == Outcome::Failed;
+    if !record(&cell, report) {
+        // SAFETY: the runner's reference.
+        return (unsafe { run::complete(cell.into_raw(), 0) }, None);
+    }
+    let witness = if fails { run::unobserved(&cell) } else { None };
+    // SAFETY: the runner's reference.
+    (unsafe { run::complete(cell.into_raw(), 0) }, witness)
+}
+
+/// Records the outcome under LOCK; false: somebody has settled the task.
+fn record(cell: &TaskRef, report: Report) -> bool {
+    let seen = cell.state.lock();
+    if seen.is_settled() || seen.has(RECORDED) {
+        cell.state.unlock(0, 0);
+        let _ = contain(|| promise::take_back(report.payload));
+        return false;
+    }
+    // SAFETY: LOCK is held, not settled, nothing recorded.
+    let bits = unsafe { cell.write_verdict(seen, report.code, report.message, report.payload) };
+    if let (Some(extra), true) = (cell.extra_in(seen), report.progress != (0, 0)) {
+        // SAFETY: LOCK is held.
+        extra.progress.with_mut(|place| unsafe { *place = report.progress });
+    }
+    cell.state.record_locked(report.outcome, bits.unwrap_or(PayloadBits::NONE));
+    true
+}
+
+/// Settles a task that has not started, or has and will not be heard of again; the caller
+/// keeps its reference. False: it is settled already.
+pub(crate) fn settle(cell: &TaskRef, verdict: Verdict) -> bool {
+    cell.settle_if(cell, |_| true, verdict)
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::Death;
+
+    #[test]
+    fn deaths_are_packed() {
+        for death in [
+            Death { signal: 0, exit_code: 0, out_of_memory: false },
+            Death { signal: 11, exit_code: 0, out_of_memory: true },
+            Death { signal: 0, exit_code: 255, out_of_memory: false },
+        ] {
+            assert_eq!(Death::unpack(death.pack()), Some(death));
+        }
+        assert_eq!(Death::unpack(0), None);
+    }
+}
