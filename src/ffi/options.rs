@@ -6,12 +6,13 @@ use super::keys;
 use super::status;
 use super::types::{cfut_free_fn, cfut_hook_fn, cfut_options, cfut_status, cfut_task};
 use crate::error::{Error, Result, fail};
+use crate::future::bound::FullPolicy;
 use crate::future::buffer::BufferRef;
 use crate::future::due::Moved;
 use crate::future::extra::Text;
 use crate::shared::Shared;
 use crate::thread_pool::{
-    Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, WorkerHooks, default_workers,
+    Config, DEFAULT_IDLE_NS, Initializer, WorkerHooks, default_workers,
 };
 use std::ffi::{c_char, c_void};
 use std::ptr;

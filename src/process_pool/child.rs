@@ -1,0 +1,234 @@
+//! What is kept for a worker process.
+
+use crate::future::cell::TaskRef;
+use crate::future::remote::Death;
+use crate::platform::area::AreaCache;
+use crate::platform::clock::Instant;
+use crate::platform::fd::Fd;
+use crate::platform::socket::Socket;
+use crate::transport::link::{HostSide, SLOTS};
+use std::collections::VecDeque;
+
+/// Where a child is in its life; see the module's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    Leaving,
+    Dying,
+}
+
+/// What a slot of the link holds.
+pub(super) enum Slot {
+    Empty,
+    /// A task that was handed over, and when its worker is killed if it still holds it.
+    Handed(TaskRef, Option<Instant>),
+    /// Taken back; free once the worker has said that it skipped it.
+    Revoked,
+}
+
+/// Why a worker is killed by its pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// It was not.
+    Unknown,
+    /// A task was told to stop, for a time-out or a cancel, and did not.
+    Stubborn,
+    /// `cfut_executor_shutdown` with KILL or TERM.
+    Shutdown,
+    /// What it wrote makes no sense.
+    Damaged,
+    /// It closed its end of the connection.
+    Disconnected,
+    /// It was not ready in time.
+    StartTimeout,
+    /// It was told to leave and did not.
+    LeaveTimeout,
+    /// The supervisor died, and it with it.
+    Orphaned,
+}
+
+pub(super) struct Child {
+    /// Its place among the children, and how many have had that place before.
+    pub(super) number: u32,
+    pub(super) generation: u32,
+    pub(super) phase: Phase,
+    /// 0 until the supervisor has told.
+    pub(super) pid: i32,
+    pub(super) link: HostSide,
+    pub(super) socket: Socket,
+    /// Memory the worker has sent.
+    pub(super) areas: AreaCache,
+    pub(super) slots: [Slot; SLOTS],
+    free: Vec<u16>,
+    /// Slots handed over and not answered, the oldest first.
+    pub(super) order: VecDeque<u16>,
+    /// Slots that are not free: the same and those that were taken back.
+    pub(super) in_flight: u32,
+    /// Tasks it has been given, ever.
+    pub(super) given: u64,
+    /// Functions it has been told of.
+    known: Vec<u64>,
+    /// Memory it has been sent, by number.
+    pub(super) sent_areas: Vec<u64>,
+    /// Slots with a time at which it is killed.
+    pub(super) kills: u32,
+    pub(super) why: Why,
+    /// When its present phase must be over; none: any time.
+    pub(super) deadline: Option<Instant>,
+    pub(super) idle_since: Instant,
+    /// The socket is at its end.
+    pub(super) disconnected: bool,
+    /// Its resident size is over the limit: it gets no more tasks.
+    pub(super) overweight: bool,
+}
+
+impl Child {
+    /// None when there is no memory.
+    pub(super) fn new(
+        number: u32,
+        generation: u32,
+        link: HostSide,
+        socket: Socket,
+        now: Instant,
+        deadline: Option<Instant>,
+    ) -> Option<Child> {
+        let mut free = Vec::new();
+        free.try_reserve_exact(SLOTS).ok()?;
+        free.extend((0..SLOTS as u16).rev());
+        let mut order = VecDeque::new();
+        order.try_reserve_exact(SLOTS).ok()?;
+        Some(Child {
+            number,
+            generation,
+            phase: Phase::Starting,
+            pid: 0,
+            link,
+            socket,
+            areas: AreaCache::new(),
+            slots: [const { Slot::Empty }; SLOTS],
+            free,
+            order,
+            in_flight: 0,
+            given: 0,
+            known: Vec::new(),
+            sent_areas: Vec::new(),
+            kills: 0,
+            why: Why::Unknown,
+            deadline,
+            idle_since: now,
+            disconnected: false,
+            overweight: false,
+        })
+    }
+
+    /// What the poller calls it.
+    pub(super) fn token(&self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.number + 1)
+    }
+
+    pub(super) fn fd(&self) -> &Fd {
+        self.socket.fd()
+    }
+
+    pub(super) fn knows(&self, function: u32) -> bool {
+        let word = self.known.get(function as usize / 64);
+        word.is_some_and(|word| word >> (function % 64) & 1 != 0)
+    }
+
+    /// None when there is no memory.
+    pub(super) fn note_known(&mut self, function: u32) -> Option<()> {
+        let word = function as usize / 64;
+        if word >= self.known.len() {
+            let more = word + 1 - self.known.len();
+            self.known.try_reserve(more).ok()?;
+            self.known.resize(word + 1, 0);
+        }
+        self.known[word] |= 1 << (function % 64);
+        Some(())
+    }
+
+    pub(super) fn take_slot(&mut self) -> Option<u16> {
+        self.free.pop()
+    }
+
+    /// A slot that was taken and not used, or that the worker has answered for.
+    pub(super) fn give_slot(&mut self, slot: u16) {
+        self.slots[slot as usize] = Slot::Empty;
+        self.free.push(slot);
+    }
+
+    /// The worker has answered for a slot.
+    pub(super) fn close_slot(&mut self, slot: u16) -> Slot {
+        let held = std::mem::replace(&mut self.slots[slot as usize], Slot::Empty);
+        if let Slot::Handed(_, kill_at) = &held {
+            if kill_at.is_some() {
+                self.kills -= 1;
+            }
+            if let Some(at) = self.order.iter().position(|&other| other == slot) {
+                self.order.remove(at);
+            }
+        }
+        self.link.slot(slot).close();
+        self.free.push(slot);
+        self.in_flight -= 1;
+        held
+    }
+
+    /// Tasks that wait in it without having begun, about.
+    pub(super) fn waiting(&self) -> usize {
+        self.order.iter().filter(|&&slot| self.link.slot(slot).is_handed()).count()
+    }
+
+    /// When it is next to be killed because of a task.
+    pub(super) fn next_kill(&self) -> Option<Instant> {
+        if self.kills == 0 {
+            return None;
+        }
+        self.slots
+            .iter()
+            .filter_map(|slot| match slot {
+                Slot::Handed(_, kill_at) => *kill_at,
+                _ => None,
+            })
+            .min()
+    }
+}
+
+/// How a process ended, as the supervisor tells it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) death: Death,
+    pub(super) cpu_ns: u64,
+    pub(super) max_rss: u64,
+}
+
+/// A task that was in a worker when it ended.
+pub(super) enum Left {
+    /// It had begun.
+    Begun(TaskRef),
+    /// It had not.
+    Waiting(TaskRef),
+}
+
+impl Child {
+    /// Takes everything out of the slots, the oldest first. What has begun is told apart by the
+    /// mark that the worker sets before it enters the function.
+    pub(super) fn empty(&mut self) -> Vec<Left> {
+        let mut left = Vec::new();
+        // The slots are few: if there is no memory for their list, the process has bigger worries;
+        // what does not fit is found by the next call.
+        let _ = left.try_reserve_exact(self.order.len());
+        while left.len() < left.capacity() {
+            let Some(slot) = self.order.pop_front() else { break };
+            let begun = self.link.slot(slot).is_started();
+            match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
+                Slot::Handed(task, _) if begun => left.push(Left::Begun(task)),
+                Slot::Handed(task, _) => left.push(Left::Waiting(task)),
+                Slot::Empty | Slot::Revoked => {}
+            }
+        }
+        left
+    }
+}
+
