@@ -1,12 +1,13 @@
 //! What is kept for a worker process.
 
+use super::wire::Wire;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Death;
-use crate::platform::area::AreaCache;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
-use crate::transport::link::{HostSide, SLOTS};
+use crate::transport::areas::AreaCache;
+use crate::transport::link::SLOTS;
 use std::collections::VecDeque;
 
 /// Where a child is in its life; see the module's head.
@@ -55,7 +56,7 @@ pub(super) struct Child {
     pub(super) phase: Phase,
     /// 0 until the supervisor has told.
     pub(super) pid: i32,
-    pub(super) link: HostSide,
+    pub(super) wire: Wire,
     pub(super) socket: Socket,
     /// Memory the worker has sent.
     pub(super) areas: AreaCache,
@@ -88,7 +89,7 @@ impl Child {
     pub(super) fn new(
         number: u32,
         generation: u32,
-        link: HostSide,
+        wire: Wire,
         socket: Socket,
         now: Instant,
         deadline: Option<Instant>,
@@ -103,7 +104,7 @@ impl Child {
             generation,
             phase: Phase::Starting,
             pid: 0,
-            link,
+            wire,
             socket,
             areas: AreaCache::new(),
             slots: [const { Slot::Empty }; SLOTS],
@@ -169,7 +170,7 @@ impl Child {
                 self.order.remove(at);
             }
         }
-        self.link.slot(slot).close();
+        let _ = self.wire.slot(slot).clear();
         self.free.push(slot);
         self.in_flight -= 1;
         held
@@ -177,7 +178,7 @@ impl Child {
 
     /// Tasks that wait in it without having begun, about.
     pub(super) fn waiting(&self) -> usize {
-        self.order.iter().filter(|&&slot| self.link.slot(slot).is_handed()).count()
+        self.order.iter().filter(|&&slot| self.wire.is_handed(slot)).count()
     }
 
     /// When it is next to be killed because of a task.
@@ -221,7 +222,7 @@ impl Child {
         let _ = left.try_reserve_exact(self.order.len());
         while left.len() < left.capacity() {
             let Some(slot) = self.order.pop_front() else { break };
-            let begun = self.link.slot(slot).is_started();
+            let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
                 Slot::Handed(task, _) if begun => left.push(Left::Begun(task)),
                 Slot::Handed(task, _) => left.push(Left::Waiting(task)),

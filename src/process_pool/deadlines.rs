@@ -17,6 +17,9 @@ use crate::future::timer::{NEVER, Nanoseconds, first_deadline};
 use crate::platform::clock::Instant;
 use crate::sync::Ordering;
 
+/// The bit of a slot that a task sees as its stop flag.
+const STOP: u32 = 1;
+
 /// What is to be done with a task whose deadline has passed.
 enum Passed {
     /// It is settled, or out of reach.
@@ -65,7 +68,7 @@ impl Pool {
         match task.snapshot().life() {
             Life::Pending => pending_passed(spec, extra, handed, now),
             Life::Running => {
-                let began = state.find(task).map(|(child, slot)| child.link.slot(slot).started_ns());
+                let began = state.find(task).and_then(|(child, slot)| child.wire.started_ns(slot));
                 running_passed(spec, extra, began, now)
             }
             Life::Cancelled | Life::Finished => Passed::Nothing,
@@ -106,7 +109,7 @@ impl Pool {
     pub(super) fn stop_task(&self, task: &TaskRef, kill: bool, now: Instant) {
         let mut state = self.state.lock();
         let Some((child, slot)) = state.find(task) else { return };
-        child.link.slot(slot).request_stop();
+        child.wire.slot(slot).raise_stop(STOP);
         if !kill {
             return;
         }
@@ -129,7 +132,7 @@ impl Pool {
     pub(super) fn withdraw_task(&self, task: &TaskRef) {
         let mut state = self.state.lock();
         let taken = match state.find(task) {
-            Some((child, slot)) if child.link.slot(slot).revoke() => {
+            Some((child, slot)) if child.wire.slot(slot).revoke() => {
                 if let Some(at) = child.order.iter().position(|&other| other == slot) {
                     child.order.remove(at);
                 }
@@ -151,7 +154,7 @@ impl Pool {
     /// Makes a task RUNNING here if its worker has begun with it; whether one has it.
     pub(super) fn refresh_in(&self, state: &mut State, task: &TaskRef) -> bool {
         let Some((child, slot)) = state.find(task) else { return false };
-        if child.link.slot(slot).is_started() {
+        if child.wire.is_started(slot) {
             self.mark_started(task);
         }
         true
@@ -170,6 +173,7 @@ impl Pool {
             match child.phase {
                 Phase::Starting if late => self.kill_child(state, child, Why::StartTimeout),
                 Phase::Leaving if late => self.kill_child(state, child, Why::LeaveTimeout),
+                _ if child.wire.is_damaged() => self.kill_child(state, child, Why::Damaged),
                 _ if child.disconnected && child.phase != Phase::Dying => {
                     // Most often it is just ending: the supervisor will tell. If not, it has lost
                     // its connection and must go.

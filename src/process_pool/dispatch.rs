@@ -13,7 +13,7 @@ use crate::future::remote::Argument;
 use crate::future::state::Life;
 use crate::platform::clock::Instant;
 use crate::sync::Ordering;
-use crate::transport::control::Memory;
+use crate::transport::control::Message;
 use crate::transport::frame::{self, TaskHead};
 use crate::transport::link::SLOTS;
 use std::collections::VecDeque;
@@ -154,7 +154,7 @@ impl Pool {
             }
         }
         if given > 0 {
-            child.link.ring_worker();
+            child.wire.ring_worker();
         }
         given > 0
     }
@@ -171,7 +171,7 @@ impl Pool {
         // Relaxed, here and below: P1.
         let function = extra.function.load(Ordering::Relaxed);
         if !child.knows(function) {
-            let told = child.link.push_define(function, state.functions.encoded(function));
+            let told = child.wire.push_define(function, state.functions.encoded(function));
             if !told || child.note_known(function).is_none() {
                 return Handed::Full;
             }
@@ -207,18 +207,18 @@ impl Pool {
         // SAFETY: the pool has not consumed the arguments, which it does when the task ends.
         let sent = match unsafe { task.argument() } {
             Argument::Bytes(bytes) => {
-                child.link.push_task(slot, &head(bytes.len(), 0, 0), bytes)
+                child.wire.push_task(slot, &head(bytes.len(), 0, 0), bytes)
             }
             Argument::Buffer(buffer, visible) => {
                 let flags = if visible { frame::INPUT_BUFFER } else { 0 };
                 match area_of(child, buffer) {
                     Sent::Yes(number) => {
-                        child.link.push_task(slot, &head(buffer.len(), number, flags), &[])
+                        child.wire.push_task(slot, &head(buffer.len(), number, flags), &[])
                     }
                     Sent::NotNow => false,
                     // An empty one, or one that fits.
                     Sent::NoArea => {
-                        child.link.push_task(slot, &head(buffer.len(), 0, flags), buffer.bytes())
+                        child.wire.push_task(slot, &head(buffer.len(), 0, flags), buffer.bytes())
                     }
                 }
             }
@@ -279,8 +279,8 @@ fn area_of(child: &mut Child, buffer: &BufferRef) -> Sent {
     if child.sent_areas.try_reserve(1).is_err() {
         return Sent::NotNow;
     }
-    let message = Memory { id: number }.encode();
-    match child.socket.send(&message, &[area.fd()]) {
+    let message = Message::Area { id: number }.encode();
+    match child.socket.send(message.as_bytes(), &[area.fd()]) {
         Ok(()) => {
             child.sent_areas.push(number);
             Sent::Yes(number)
@@ -303,15 +303,15 @@ fn is_held_up(child: &Child, now: Instant) -> bool {
         return false;
     }
     let Some(&first) = child.order.front() else { return false };
-    let slot = child.link.slot(first);
-    slot.is_started() && now.0.saturating_sub(slot.started_ns()) > LONG_NS
+    let began = child.wire.started_ns(first);
+    child.wire.is_started(first) && now.0.saturating_sub(began.unwrap_or(now.0)) > LONG_NS
 }
 
 /// Takes the last waiting task of a child back.
 fn take_back_last(child: &mut Child) -> Option<TaskRef> {
     for at in (0..child.order.len()).rev() {
         let slot = child.order[at];
-        if child.link.slot(slot).revoke() {
+        if child.wire.slot(slot).revoke() {
             child.order.remove(at);
             return take_revoked(child, slot);
         }

@@ -69,7 +69,7 @@ impl Functions {
 pub(super) fn encode(name: Name<'_>, main_is_there: bool) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let written = match name {
-        Name::Registered(text) => FunctionRef::named(text).encode(&mut bytes),
+        Name::Registered(text) => FunctionRef::Named(text).encode(&mut bytes),
         Name::Function(function) => {
             let address = function as *const std::ffi::c_void;
             let Some(located) = module::locate(address) else {
@@ -81,7 +81,13 @@ pub(super) fn encode(name: Name<'_>, main_is_there: bool) -> Result<Vec<u8>> {
                      or put it into a shared object, or register it by name in the worker program",
                 ));
             }
-            FunctionRef::located(&located).encode(&mut bytes)
+            let reference = FunctionRef::Located {
+                main: located.main,
+                path: located.path.as_bytes(),
+                identity: located.identity.as_bytes(),
+                offset: located.offset,
+            };
+            reference.encode(&mut bytes)
         }
     };
     match written {

@@ -100,13 +100,16 @@ impl Pool {
         }
         for _ in 0..LOOKS {
             {
-                let state = self.state.lock();
-                let mut at_work = state.children().filter(|child| child.in_flight > 0).peekable();
-                if at_work.peek().is_none() {
-                    return false;
+                let mut state = self.state.lock();
+                let mut at_work = false;
+                for child in state.children_mut().filter(|child| child.in_flight > 0) {
+                    at_work = true;
+                    if child.wire.has_answer() {
+                        return true;
+                    }
                 }
-                if at_work.any(|child| child.link.has_answer()) {
-                    return true;
+                if !at_work {
+                    return false;
                 }
             }
             for _ in 0..8 {
@@ -118,11 +121,9 @@ impl Pool {
 
     fn sleep(&self, deadline: Option<Instant>) {
         {
-            let state = self.state.lock();
-            for child in state.children() {
-                if !child.link.announce_wait() {
-                    return self.end_wait(&state);
-                }
+            let mut state = self.state.lock();
+            if !state.children_mut().all(|child| child.wire.announce_wait()) {
+                return self.end_wait(&state);
             }
         }
         let mut tokens = [0u64; 64];
@@ -149,7 +150,7 @@ impl Pool {
 
     fn end_wait(&self, state: &State) {
         for child in state.children() {
-            child.link.end_wait();
+            child.wire.end_wait();
         }
     }
 
@@ -215,10 +216,10 @@ impl Pool {
 
     /// Tells a worker to leave.
     fn retire(&self, child: &mut super::child::Child, now: Instant) {
-        if child.link.push_exit() {
+        if child.wire.push_exit() {
             child.phase = Life::Leaving;
             child.deadline = Some(now.plus(LEAVE_NS));
-            child.link.ring_worker();
+            child.wire.ring_worker();
         }
     }
 

@@ -7,10 +7,12 @@
 //! nor from being told of. The functions of one future are in one batch, so they keep their order.
 
 use super::pool::Pool;
+use crate::error::Line;
 use crate::future::cell::TaskRef;
 use crate::future::due::List;
 use crate::future::owner::OwnerRef;
 use crate::future::run::{self, Ended};
+use crate::log::{self, Level};
 use crate::platform::clock::Instant;
 use crate::platform::thread::{self, Thread};
 use crate::quiet;
@@ -32,15 +34,20 @@ pub(super) struct Batch {
     pub(super) calls: List,
     /// Failures that nobody will see, for the log.
     pub(super) unseen: Vec<(TaskRef, Ended)>,
+    /// A line for the log.
+    pub(super) note: Option<Line>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.unseen.is_empty()
+        self.calls.is_empty() && self.unseen.is_empty() && self.note.is_none()
     }
 
     /// Not contained: calls the user.
     fn run(self) {
+        if let Some(line) = self.note {
+            log::write(Level::Warning, format_args!("{}", line.as_str()));
+        }
         for (task, ended) in self.unseen {
             run::report_failure(task, ended);
         }

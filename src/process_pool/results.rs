@@ -3,7 +3,8 @@
 use super::child::{Child, Phase, Slot, Why};
 use super::notifier::Batch;
 use super::pool::{Pool, State};
-use crate::error::Line;
+use super::wire::{ANSWER_LIMIT, Answer};
+use crate::error::{Line, Lossy};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::due::List;
@@ -16,8 +17,10 @@ use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::platform::clock::{self, Instant};
 use crate::sync::Ordering;
-use crate::transport::frame::{self, Answer, Outcome as Told, ResultHead};
+use crate::transport::control::{Message, PACKET};
+use crate::transport::frame::{Ended as Told, Payload as Place, ResultHead};
 
+const NO_ROOM: &str = "no memory for the result in the host";
 /// CFUT_ENOMEM, for results that there is no memory for.
 const NO_MEMORY: i32 = -2;
 /// Results that are taken before the lock is given back.
@@ -36,8 +39,12 @@ pub(super) enum Arrival {
 /// A round of the manager: what it has found.
 pub(super) struct Round {
     pub(super) arrivals: Vec<Arrival>,
-    /// A warning for the log, and why the pool breaks.
+    /// Why the pool breaks.
     pub(super) breaks: Option<(i32, Line)>,
+    /// A line for the log.
+    pub(super) note: Option<Line>,
+    /// The supervisor has died, and another one is to be executed.
+    pub(super) restart: bool,
     /// Something happened: look again before sleeping.
     pub(super) busy: bool,
 }
@@ -47,7 +54,7 @@ impl Round {
     pub(super) fn new() -> Option<Round> {
         let mut arrivals = Vec::new();
         arrivals.try_reserve_exact(AT_ONCE * 2).ok()?;
-        Some(Round { arrivals, breaks: None, busy: false })
+        Some(Round { arrivals, breaks: None, note: None, restart: false, busy: false })
     }
 
     /// Room for one more arrival has been seen, or memory can be had. Without any the
@@ -58,6 +65,11 @@ impl Round {
             crate::platform::thread::yield_now();
         }
         self.arrivals.push(arrival);
+    }
+
+    /// Keeps the first line of a round for the log.
+    pub(super) fn note(&mut self, text: &[u8]) {
+        self.note.get_or_insert_with(|| Line::of(format_args!("{}", Lossy(text))));
     }
 
     fn has_room(&self) -> bool {
@@ -76,31 +88,31 @@ impl Pool {
         }
     }
 
-    /// The same for one child; all there is if `everything`.
     fn collect_from(&self, state: &mut State, child: &mut Child, round: &mut Round) {
+        let mut place = [0u8; ANSWER_LIMIT];
+        let mut some = false;
         while round.has_room() {
-            match child.link.peek_answer() {
-                Ok(Some(answer)) => {
-                    let good = self.take_answer(state, child, answer, round);
-                    child.link.advance_answers();
-                    round.busy = true;
-                    if !good {
-                        return self.kill_child(state, child, Why::Damaged);
-                    }
-                }
-                Ok(None) => return,
-                Err(_) => return self.kill_child(state, child, Why::Damaged),
+            let Some(answer) = child.wire.take_answer(&mut place) else { break };
+            some = true;
+            if !self.take_answer(state, child, answer, round) {
+                return self.kill_child(state, child, Why::Damaged);
             }
+        }
+        if child.wire.is_damaged() {
+            self.kill_child(state, child, Why::Damaged);
+        }
+        if some {
+            round.busy = true;
+            child.wire.made_room();
         }
     }
 
     /// Everything that is left in the ring of a worker that has ended.
     pub(super) fn collect_rest(&self, state: &mut State, child: &mut Child, round: &mut Round) {
         self.drain_socket(child);
-        while let Ok(Some(answer)) = child.link.peek_answer() {
-            let good = self.take_answer(state, child, answer, round);
-            child.link.advance_answers();
-            if !good {
+        let mut place = [0u8; ANSWER_LIMIT];
+        while let Some(answer) = child.wire.take_answer(&mut place) {
+            if !self.take_answer(state, child, answer, round) {
                 return;
             }
         }
@@ -111,7 +123,7 @@ impl Pool {
         &self,
         state: &mut State,
         child: &mut Child,
-        answer: Answer,
+        answer: Answer<'_>,
         round: &mut Round,
     ) -> bool {
         match answer {
@@ -121,16 +133,17 @@ impl Pool {
                     "the initializer of worker {} failed with code {code}{}{}",
                     child.number,
                     if text.is_empty() { "" } else { ": " },
-                    crate::error::Lossy(text)
+                    Lossy(text)
                 ));
                 round.breaks = Some((code, line));
                 true
             }
-            Answer::Overweight => {
-                child.overweight = true;
+            Answer::Note(text) => {
+                round.note(text);
                 true
             }
-            Answer::Result(head, data, message) => {
+            Answer::Result { head, above_rss, data, message } => {
+                child.overweight |= above_rss;
                 self.take_result(state, child, &head, data, message, round)
             }
         }
@@ -149,7 +162,7 @@ impl Pool {
         if head.slot as usize >= child.slots.len() {
             return false;
         }
-        let skipped = head.payload == frame::SKIPPED;
+        let skipped = head.ended == Told::Skipped;
         let fits = match &child.slots[slot as usize] {
             Slot::Empty => false,
             Slot::Revoked => skipped,
@@ -166,7 +179,7 @@ impl Pool {
             },
             _ => None,
         };
-        let progress = child.link.slot(slot).progress();
+        let progress = child.wire.slot(slot).progress();
         let held = child.close_slot(slot);
         if child.in_flight == 0 {
             child.idle_since = Instant::now();
@@ -177,7 +190,7 @@ impl Pool {
         note_average(state, head.run_ns);
         let report = match payload {
             Ok(payload) => Report {
-                outcome: outcome_of(head.outcome),
+                outcome: outcome_of(head.ended),
                 code: head.code,
                 message: Text::copy(message).unwrap_or(Text::EMPTY),
                 payload,
@@ -207,23 +220,30 @@ impl Pool {
         head: &ResultHead,
         data: &[u8],
     ) -> Option<Result<Payload, &'static str>> {
-        const NO_ROOM: &str = "no memory for the result in the host";
         match head.payload {
-            frame::NONE => Some(Ok(Payload::None)),
-            frame::EMPTY => Some(Ok(Payload::Empty)),
-            frame::INLINE => Some(match promise::copy_bytes(task, data) {
-                Ok(payload) => Ok(payload),
-                Err(_) => Err(NO_ROOM),
+            Place::None => Some(Ok(Payload::None)),
+            Place::Empty => Some(Ok(Payload::Empty)),
+            Place::Inline => Some(copied(task, data)),
+            Place::Buffer if head.area == 0 => Some(match BufferRef::new(data.len()) {
+                Some(buffer) => {
+                    // SAFETY: a fresh buffer of that length.
+                    unsafe {
+                        let place = buffer.data().cast::<u8>();
+                        place.copy_from_nonoverlapping(data.as_ptr(), data.len());
+                    }
+                    Ok(Payload::Buffer(buffer))
+                }
+                None => Err(NO_ROOM),
             }),
-            frame::AREA | frame::BUFFER => {
-                let visible = head.payload == frame::BUFFER;
+            Place::Area | Place::Buffer => {
+                let visible = head.payload == Place::Buffer;
                 if let Some(own) = own_buffer(task, head.area) {
                     return Some(Ok(Payload::Buffer(own)));
                 }
                 if child.areas.get(head.area).is_none() {
                     self.drain_socket(child);
                 }
-                let area = child.areas.get(head.area)?;
+                let area = child.areas.get(head.area)?.clone();
                 let length = usize::try_from(head.length).ok()?;
                 if length > area.size() {
                     return None;
@@ -233,21 +253,21 @@ impl Pool {
                     None => Err(NO_ROOM),
                 })
             }
-            _ => None,
         }
     }
 
     /// Reads what has come over a worker's socket: memory, and bells that have done their work.
     pub(super) fn drain_socket(&self, child: &mut Child) {
-        let mut bytes = [0u8; frame::SOCKET_MESSAGE];
+        let mut bytes = [0u8; PACKET];
         loop {
             let mut fds = [None, None, None];
             match child.socket.receive(&mut bytes, &mut fds) {
                 Ok(Some(length)) => {
-                    let message = crate::transport::control::Memory::decode(&bytes[..length]);
-                    if let (Some(memory), [Some(fd), ..]) = (message, fds) {
+                    if let (Some(Message::Area { id }), [Some(fd), ..]) =
+                        (Message::decode(&bytes[..length]), fds)
+                    {
                         // Refused memory is found missing by the result that names it.
-                        let _ = child.areas.insert(memory.id, fd);
+                        let _ = child.areas.insert(fd, id);
                     }
                 }
                 Ok(None) => {
@@ -292,7 +312,7 @@ impl Pool {
     /// Settles what a round has brought, and hands over what is due then. Called with no lock
     /// held.
     pub(super) fn settle_round(&self, round: &mut Round) {
-        let mut batch = Batch { calls: List::EMPTY, unseen: Vec::new() };
+        let mut batch = Batch { calls: List::EMPTY, unseen: Vec::new(), note: round.note.take() };
         for arrival in round.arrivals.drain(..) {
             match arrival {
                 Arrival::Ended(task, report) => self.end_task(task, report, &mut batch),
@@ -307,7 +327,7 @@ impl Pool {
         if let Some((code, line)) = round.breaks.take() {
             self.break_with(code, line.as_bytes());
             let calls = List::take();
-            self.notifier.hand(Batch { calls, unseen: Vec::new() }, Instant::now());
+            self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
         }
     }
 
@@ -358,12 +378,16 @@ fn own_buffer(task: &TaskRef, area: u64) -> Option<BufferRef> {
     }
 }
 
+fn copied(task: &TaskRef, data: &[u8]) -> Result<Payload, &'static str> {
+    promise::copy_bytes(task, data).map_err(|_| NO_ROOM)
+}
+
 fn outcome_of(told: Told) -> Outcome {
     match told {
         Told::Succeeded => Outcome::Succeeded,
         Told::Failed => Outcome::Failed,
         Told::Cancelled => Outcome::Cancelled,
-        Told::Broken => Outcome::Broken,
+        Told::Broken | Told::Skipped => Outcome::Broken,
     }
 }
 

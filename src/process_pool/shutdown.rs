@@ -142,7 +142,7 @@ impl Pool {
         state.stop_level = (state.stop_level + 1).min(2);
         let level = state.stop_level;
         for child in state.children_mut() {
-            child.link.set_stop_level(level);
+            child.wire.set_stop_level(level);
         }
     }
 
@@ -247,7 +247,7 @@ fn take_first_waiting(child: &mut Child) -> Option<TaskRef> {
     for at in 0..child.order.len() {
         let slot = child.order[at];
         let held = matches!(child.slots[slot as usize], Slot::Handed(..));
-        if held && child.link.slot(slot).revoke() {
+        if held && child.wire.slot(slot).revoke() {
             child.order.remove(at);
             return take_revoked(child, slot);
         }

@@ -46,7 +46,7 @@ impl Pool {
         for child in state.children() {
             for &slot in &child.order {
                 if let Slot::Handed(task, _) = &child.slots[slot as usize] {
-                    if child.link.slot(slot).is_started() {
+                    if child.wire.is_started(slot) {
                         self.mark_started(task);
                     }
                 }
@@ -101,11 +101,10 @@ impl Pool {
             let mut inner = "";
             for &slot in &child.order {
                 let Slot::Handed(task, _) = &child.slots[slot as usize] else { continue };
-                let shared = child.link.slot(slot);
                 write!(out, "{inner}{{\"name\":")?;
                 write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-                if shared.is_started() {
-                    let ran = now.0.saturating_sub(shared.started_ns());
+                if child.wire.is_started(slot) {
+                    let ran = now.0.saturating_sub(child.wire.started_ns(slot).unwrap_or(now.0));
                     write!(out, ",\"state\":\"running\",\"task_ns\":{ran}}}")?;
                 } else {
                     let age = age_ns(task.accepted_at());

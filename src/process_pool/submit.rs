@@ -213,7 +213,8 @@ impl Pool {
             _ => return Ok(work),
         };
         let no_memory = || Error::no_memory("the arguments of a task", bytes.len());
-        let area = self.areas.take(bytes.len()).map_err(|errno| {
+        let taken = self.areas.lock().take(bytes.len());
+        let area = taken.map(|taken| taken.area).map_err(|errno| {
             Error::new(
                 Kind::NoMemory,
                 format_args!("no shared memory for {} bytes of arguments: {errno}", bytes.len()),

@@ -13,12 +13,11 @@ use super::results::Round;
 use super::wire::Wire;
 use crate::error::{Error, Kind, Line, Lossy, Result, fail};
 use crate::future::remote::Death;
-use crate::log::{self, Level};
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
 use crate::platform::spawn::{self, Program};
-use crate::platform::{Errno, memory, module, process, random};
+use crate::platform::{Errno, memory, module, process};
 use crate::transport::bytes::Reader;
 use crate::transport::config::{self, WorkerConfig};
 use crate::transport::control::{Message, PACKET, Role};
@@ -33,6 +32,9 @@ pub(super) const BUDGET: usize = 5;
 const PERIOD_NS: u64 = 10_000_000_000;
 /// The supervisor has so long to end when it is told to.
 const END_NS: u64 = 500_000_000;
+
+/// Process pools in workers of process pools, at most so many.
+const DEEPEST: u32 = 8;
 
 /// When workers failed to start, lately.
 pub(super) struct Budget {
@@ -70,6 +72,8 @@ pub(super) struct Supervisor {
     runs_this_program: bool,
     /// An order did not fit the socket: it is given again.
     blocked: bool,
+    /// Why the last worker could not be made.
+    errno: Errno,
     /// It is given up, or was told to end, at this time.
     ending: Option<Instant>,
 }
@@ -82,6 +86,7 @@ impl Supervisor {
             ready: false,
             runs_this_program: false,
             blocked: false,
+            errno: Errno(0),
             ending: None,
         }
     }
@@ -138,16 +143,20 @@ impl Pool {
     /// Executes the supervisor.
     pub(super) fn start_supervisor(&self) -> Result<()> {
         let depth = bootstrap::depth() + 1;
-        if depth > bootstrap::DEEPEST {
+        if depth > DEEPEST {
             return fail!(
                 NotSupported,
                 "process pools are nested {depth} deep; the limit is {}. A worker program must call \
                  cfut_worker_main() or cfut_worker_run() before it makes a pool",
-                bootstrap::DEEPEST
+                DEEPEST
             );
         }
-        if let Some(text) = bootstrap::missed() {
-            return fail!(NotSupported, "{text}");
+        if process::variable(bootstrap::VARIABLE).is_some() {
+            return fail!(
+                NotSupported,
+                "this process was executed as a worker and makes a process pool instead: its program \
+                 must call cfut_worker_main() or cfut_worker_run() first"
+            );
         }
         let worker = find_worker(&self.config)?;
         let system = |what: &'static str| {
@@ -156,13 +165,15 @@ impl Pool {
         let (ours, theirs) =
             Socket::pair().map_err(system("no sockets for the supervisor of a process pool"))?;
         let mut nonce = [0u8; 16];
-        random::fill(&mut nonce);
+        if !process::random(&mut nonce) {
+            return fail!(System, "no random bytes for the connection to the supervisor");
+        }
         let parts = Parts::of(&self.config, &worker, &nonce, depth)?;
         let config = parts.store(&self.config, &worker, depth)?;
         let start = Message::Start {
             nonce,
             protocol: PROTOCOL,
-            version: crate::VERSION,
+            version: 0,
             role: Role::Supervisor,
             depth,
         };
@@ -195,6 +206,7 @@ impl Pool {
             ready: false,
             runs_this_program: worker.is_this,
             blocked: false,
+            errno: Errno(0),
             ending: None,
         };
         Ok(())
@@ -356,12 +368,9 @@ impl Pool {
                 true
             }
             Err(errno) => {
+                // With a worker at work the rest waits for that one; without, this is tried again.
                 state.supervisor.blocked = true;
-                if state.children().next().is_none() {
-                    // With a worker at work the rest waits for that one; without, somebody
-                    // should know.
-                    log::later(Level::Warning, "a worker could not be made", errno);
-                }
+                state.supervisor.errno = errno;
                 false
             }
         }
@@ -460,7 +469,7 @@ impl Parts {
         }
         for variable in process::environment() {
             let name = name_of(variable.to_bytes());
-            let ours = bootstrap::is_our_variable(name);
+            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE].map(CStr::to_bytes).contains(&name);
             let replaced =
                 config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
             if !ours && !replaced {
@@ -470,9 +479,11 @@ impl Parts {
         for variable in config.environment.iter() {
             push(&mut parts.envp, variable.as_bytes())?;
         }
-        for variable in bootstrap::variables(spawn::SOCKET, nonce, depth) {
-            push(&mut parts.envp, variable.as_bytes())?;
-        }
+        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
+        let mut line = Line::new();
+        // Cannot fail: a number is short.
+        let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
+        push(&mut parts.envp, line.as_bytes())?;
         Ok(parts)
     }
 

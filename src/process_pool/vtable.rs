@@ -192,6 +192,6 @@ unsafe fn progress(owner: NonNull<Owner>, task: &TaskRef) -> Option<(u64, u64)> 
     let pool = unsafe { Pool::of(owner) };
     let mut state = pool.state.lock();
     let (child, slot) = state.find(task)?;
-    Some(child.link.slot(slot).progress())
+    Some(child.wire.slot(slot).progress())
 }
 
