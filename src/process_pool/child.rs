@@ -1,13 +1,17 @@
 //! What is kept for a worker process.
 
 use super::wire::Wire;
+use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Death;
+use crate::platform::area::Area;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
-use crate::transport::areas::AreaCache;
+use crate::transport::areas::{AreaCache, AreaPool};
+use crate::transport::control::Message;
 use crate::transport::link::SLOTS;
+use crate::shared::Shared;
 use std::collections::VecDeque;
 
 /// Where a child is in its life; see the module's head.
@@ -22,10 +26,18 @@ pub(super) enum Phase {
 /// What a slot of the link holds.
 pub(super) enum Slot {
     Empty,
-    /// A task that was handed over, and when its worker is killed if it still holds it.
-    Handed(TaskRef, Option<Instant>),
+    /// A task that was handed over.
+    Handed(Handed),
     /// Taken back; free once the worker has said that it skipped it.
     Revoked,
+}
+
+pub(super) struct Handed {
+    pub(super) task: TaskRef,
+    /// When the worker is killed if it still holds the task.
+    pub(super) kill_at: Option<Instant>,
+    /// Memory with a copy of its arguments, for this worker.
+    pub(super) _copy: Option<BufferRef>,
 }
 
 /// Why a worker is killed by its pool.
@@ -70,8 +82,11 @@ pub(super) struct Child {
     pub(super) given: u64,
     /// Functions it has been told of.
     known: Vec<u64>,
-    /// Memory it has been sent, by number.
-    pub(super) sent_areas: Vec<u64>,
+    /// Memory for arguments that do not fit the ring. This worker's alone: one that writes where it
+    /// must not reaches nobody else's.
+    pub(super) out: AreaPool,
+    /// Memory it has been sent.
+    sent: Vec<Shared<Area>>,
     /// Slots with a time at which it is killed.
     pub(super) kills: u32,
     pub(super) why: Why,
@@ -113,7 +128,8 @@ impl Child {
             in_flight: 0,
             given: 0,
             known: Vec::new(),
-            sent_areas: Vec::new(),
+            out: AreaPool::new(),
+            sent: Vec::new(),
             kills: 0,
             why: Why::Unknown,
             deadline,
@@ -149,6 +165,37 @@ impl Child {
         Some(())
     }
 
+    /// Whether the worker can find an area by its number.
+    pub(super) fn knows_area(&self, area: &Area) -> bool {
+        self.sent.iter().any(|sent| sent.id() == area.id())
+    }
+
+    /// Sends an area that the worker does not know; false: not now.
+    pub(super) fn send_area(&mut self, area: &Shared<Area>, fd: &Fd) -> bool {
+        self.sent.retain(|sent| !sent.is_dead());
+        if self.sent.try_reserve(1).is_err() {
+            return false;
+        }
+        let message = Message::Area { id: area.id() }.encode();
+        let sent = self.socket.send(message.as_bytes(), &[fd]).is_ok();
+        if sent {
+            self.sent.push(area.clone());
+        }
+        sent
+    }
+
+    /// Memory of this worker for so many bytes, which it has been told of.
+    pub(super) fn take_area(&mut self, size: usize) -> Option<Shared<Area>> {
+        let taken = self.out.take(size).ok()?;
+        if let Some(fd) = taken.descriptor {
+            if !self.send_area(&taken.area, &fd) {
+                self.out.take_back(&taken.area);
+                return None;
+            }
+        }
+        Some(taken.area)
+    }
+
     pub(super) fn take_slot(&mut self) -> Option<u16> {
         self.free.pop()
     }
@@ -162,8 +209,8 @@ impl Child {
     /// The worker has answered for a slot.
     pub(super) fn close_slot(&mut self, slot: u16) -> Slot {
         let held = std::mem::replace(&mut self.slots[slot as usize], Slot::Empty);
-        if let Slot::Handed(_, kill_at) = &held {
-            if kill_at.is_some() {
+        if let Slot::Handed(handed) = &held {
+            if handed.kill_at.is_some() {
                 self.kills -= 1;
             }
             if let Some(at) = self.order.iter().position(|&other| other == slot) {
@@ -189,7 +236,7 @@ impl Child {
         self.slots
             .iter()
             .filter_map(|slot| match slot {
-                Slot::Handed(_, kill_at) => *kill_at,
+                Slot::Handed(handed) => handed.kill_at,
                 _ => None,
             })
             .min()
@@ -224,8 +271,8 @@ impl Child {
             let Some(slot) = self.order.pop_front() else { break };
             let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
-                Slot::Handed(task, _) if begun => left.push(Left::Begun(task)),
-                Slot::Handed(task, _) => left.push(Left::Waiting(task)),
+                Slot::Handed(handed) if begun => left.push(Left::Begun(handed.task)),
+                Slot::Handed(handed) => left.push(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}
             }
         }

@@ -115,13 +115,11 @@ impl Pool {
         }
         let grace = task.spec().map_or(crate::future::extra::DEFAULT_GRACE, |spec| spec.grace);
         let at = if grace < 0 { NEVER } else { now.plus(grace as u64) };
-        if let Slot::Handed(_, kill_at) = &mut child.slots[slot as usize] {
-            if kill_at.is_none() {
-                *kill_at = Some(at);
+        if let Slot::Handed(handed) = &mut child.slots[slot as usize] {
+            if handed.kill_at.is_none() {
                 child.kills += 1;
-            } else if kill_at.is_some_and(|before| at < before) {
-                *kill_at = Some(at);
             }
+            handed.kill_at = Some(handed.kill_at.map_or(at, |before| before.min(at)));
         }
         drop(state);
         self.poller.wake();

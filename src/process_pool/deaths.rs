@@ -13,9 +13,11 @@ use crate::future::result::Payload;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::platform::clock::Instant;
-use crate::platform::process;
+use crate::platform::signal;
 use crate::sync::Ordering;
 use std::fmt::Write;
+
+const KILLED: u8 = signal::KILL as u8;
 
 /// CFUT_CRASHED's place for a code: a crash has none.
 const NO_CODE: i32 = 0;
@@ -31,7 +33,7 @@ impl Pool {
         // Should even the kill not end it, there is nothing more to do; the supervisor goes on
         // looking, and a shutdown ends without it.
         child.deadline = None;
-        state.supervisor.kill(child.number, child.generation, process::KILL, true);
+        state.supervisor.kill(child.number, child.generation, signal::KILL, true);
     }
 
     /// A worker has ended: `child` is out of the table. Called under `state`.
@@ -200,7 +202,7 @@ fn describe(pool: &Pool, child: &Child, ended: &Ended) -> Line {
             line,
             "was killed: it damaged the memory it shares with the pool; a task writes where it must not"
         ),
-        (Why::Disconnected, Death { signal: process::KILL_U8, .. }) => {
+        (Why::Disconnected, Death { signal: KILLED, .. }) => {
             write!(line, "was killed: it closed its connection to the pool (a task that closes all descriptors?)")
         }
         (Why::StartTimeout, _) => write!(
@@ -215,7 +217,7 @@ fn describe(pool: &Pool, child: &Child, ended: &Ended) -> Line {
             "exited with status {exit_code} in a task: a task must return, and not call exit()"
         ),
         (_, Death { signal, .. }) => {
-            write!(line, "was killed by signal {signal} ({})", process::signal_name(signal))
+            write!(line, "was killed by signal {signal} ({})", signal::name(i32::from(signal)))
         }
     };
     if let Some(hint) = hint(child.why, ended) {
@@ -231,13 +233,13 @@ fn hint(why: Why, ended: &Ended) -> Option<&'static str> {
     if why != Why::Unknown {
         return None;
     }
-    Some(match ended.death.signal {
-        process::SEGV | process::BUS => {
+    Some(match i32::from(ended.death.signal) {
+        signal::SEGV | signal::BUS => {
             "an invalid memory access or a stack overflow in the task, or in code it calls"
         }
-        process::ABRT => "an assertion, an uncaught C++ exception or heap corruption",
-        process::KILL_U8 => "killed from outside: by a person, or by the system for want of memory",
-        process::XCPU => "CFUT_OPT_CPU_TIME_LIMIT was used up",
+        signal::ABRT => "an assertion, an uncaught C++ exception or heap corruption",
+        signal::KILL => "killed from outside: by a person, or by the system for want of memory",
+        signal::XCPU => "CFUT_OPT_CPU_TIME_LIMIT was used up",
         _ => return None,
     })
 }

@@ -5,15 +5,16 @@
 //! waits for the host between short tasks: two at least, one that runs and one that waits. An
 //! idle worker takes waiting tasks back from one whose present task takes long.
 
-use super::child::{Child, Phase, Slot};
+use super::child::{Child, Handed, Phase, Slot};
 use super::pool::{Pool, State};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Argument;
 use crate::future::state::Life;
+use crate::platform::area::Area;
 use crate::platform::clock::Instant;
+use crate::shared::Shared;
 use crate::sync::Ordering;
-use crate::transport::control::Message;
 use crate::transport::frame::{self, TaskHead};
 use crate::transport::link::SLOTS;
 use std::collections::VecDeque;
@@ -91,7 +92,7 @@ impl Backlog {
 }
 
 /// Whether a task was handed over.
-enum Handed {
+enum Given {
     Yes,
     /// The child takes no more for now.
     Full,
@@ -143,8 +144,8 @@ impl Pool {
                 continue;
             }
             match self.hand_over(state, child, &task, now) {
-                Handed::Yes => given += 1,
-                Handed::Full => {
+                Given::Yes => given += 1,
+                Given::Full => {
                     // Its place in the lane is free.
                     if let Err(task) = state.backlog.push_front(task) {
                         std::mem::forget(task);
@@ -166,22 +167,23 @@ impl Pool {
         busy >= self.config.workers as usize
     }
 
-    fn hand_over(&self, state: &mut State, child: &mut Child, task: &TaskRef, now: Instant) -> Handed {
-        let Some(extra) = task.extra_in(task.snapshot()) else { return Handed::Yes };
+    fn hand_over(&self, state: &mut State, child: &mut Child, task: &TaskRef, now: Instant) -> Given {
+        let Some(extra) = task.extra_in(task.snapshot()) else { return Given::Yes };
         // Relaxed, here and below: P1.
         let function = extra.function.load(Ordering::Relaxed);
         if !child.knows(function) {
             let told = child.wire.push_define(function, state.functions.encoded(function));
             if !told || child.note_known(function).is_none() {
-                return Handed::Full;
+                return Given::Full;
             }
         }
-        let Some(slot) = child.take_slot() else { return Handed::Full };
-        if !self.send_task(child, task, function, slot) {
+        let Some(slot) = child.take_slot() else { return Given::Full };
+        let Some(copy) = send_task(child, task, function, slot) else {
             child.give_slot(slot);
-            return Handed::Full;
-        }
-        child.slots[slot as usize] = Slot::Handed(task.clone(), None);
+            return Given::Full;
+        };
+        let handed = Handed { task: task.clone(), kill_at: None, _copy: copy };
+        child.slots[slot as usize] = Slot::Handed(handed);
         child.order.push_back(slot);
         child.in_flight += 1;
         child.given += 1;
@@ -190,40 +192,7 @@ impl Pool {
         if let Some(spec) = spec.filter(|spec| spec.run_timeout >= 0) {
             self.expect_start(task, spec, now);
         }
-        Handed::Yes
-    }
-
-    /// Writes a task into the child's ring; false: there is no room for it now.
-    fn send_task(&self, child: &mut Child, task: &TaskRef, function: u32, slot: u16) -> bool {
-        let output_limit = task.spec().map_or(-1, |spec| spec.output_limit);
-        let head = |length: usize, area: u64, flags: u32| TaskHead {
-            slot: u32::from(slot),
-            function,
-            length: length as u64,
-            area,
-            flags,
-            output_limit,
-        };
-        // SAFETY: the pool has not consumed the arguments, which it does when the task ends.
-        let sent = match unsafe { task.argument() } {
-            Argument::Bytes(bytes) => {
-                child.wire.push_task(slot, &head(bytes.len(), 0, 0), bytes)
-            }
-            Argument::Buffer(buffer, visible) => {
-                let flags = if visible { frame::INPUT_BUFFER } else { 0 };
-                match area_of(child, buffer) {
-                    Sent::Yes(number) => {
-                        child.wire.push_task(slot, &head(buffer.len(), number, flags), &[])
-                    }
-                    Sent::NotNow => false,
-                    // An empty one, or one that fits.
-                    Sent::NoArea => {
-                        child.wire.push_task(slot, &head(buffer.len(), 0, flags), buffer.bytes())
-                    }
-                }
-            }
-        };
-        sent
+        Given::Yes
     }
 
     // ---- taking back ----
@@ -263,30 +232,52 @@ impl Pool {
     }
 }
 
-/// The number under which a child knows a buffer's memory.
-enum Sent {
-    Yes(u64),
-    NotNow,
-    NoArea,
+/// Writes a task into the child's ring; the answer is memory that the slot keeps. None: there is no
+/// room now.
+fn send_task(
+    child: &mut Child,
+    task: &TaskRef,
+    function: u32,
+    slot: u16,
+) -> Option<Option<BufferRef>> {
+    let output_limit = task.spec().map_or(-1, |spec| spec.output_limit);
+    let mut head =
+        TaskHead { slot: u32::from(slot), function, length: 0, area: 0, flags: 0, output_limit };
+    // SAFETY: the pool has not consumed the arguments, which it does when the task ends.
+    let bytes = match unsafe { task.argument() } {
+        Argument::Bytes(bytes) => bytes,
+        Argument::Buffer(buffer, visible) => {
+            head.flags = if visible { frame::INPUT_BUFFER } else { 0 };
+            if let Some(area) = buffer.area() {
+                let known = child.knows_area(area)
+                    || buffer.area_fd().is_some_and(|fd| child.send_area(area, fd));
+                if known {
+                    head.length = buffer.len() as u64;
+                    head.area = area.id();
+                    return child.wire.push_task(slot, &head, &[]).then_some(None);
+                }
+                if buffer.area_fd().is_some() {
+                    return None; // the user's memory is never copied
+                }
+            }
+            buffer.bytes()
+        }
+    };
+    head.length = bytes.len() as u64;
+    if bytes.len() <= frame::INLINE_LIMIT {
+        return child.wire.push_task(slot, &head, bytes).then_some(None);
+    }
+    let copy = copy_for(child, bytes)?;
+    head.area = copy.area()?.id();
+    child.wire.push_task(slot, &head, &[]).then_some(Some(copy))
 }
 
-fn area_of(child: &mut Child, buffer: &BufferRef) -> Sent {
-    let Some(area) = buffer.area() else { return Sent::NoArea };
-    let number = area.id();
-    if child.sent_areas.contains(&number) {
-        return Sent::Yes(number);
-    }
-    if child.sent_areas.try_reserve(1).is_err() {
-        return Sent::NotNow;
-    }
-    let message = Message::Area { id: number }.encode();
-    match child.socket.send(message.as_bytes(), &[area.fd()]) {
-        Ok(()) => {
-            child.sent_areas.push(number);
-            Sent::Yes(number)
-        }
-        Err(_) => Sent::NotNow,
-    }
+/// A copy of arguments in memory of a child.
+pub(super) fn copy_for(child: &mut Child, bytes: &[u8]) -> Option<BufferRef> {
+    let area = child.take_area(bytes.len())?;
+    // SAFETY: the area is ours and has room for so many bytes.
+    unsafe { area.data().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+    BufferRef::of_area(area, None, bytes.len(), false)
 }
 
 /// Tasks ahead for tasks of this length; two while nothing is known.
@@ -322,10 +313,11 @@ fn take_back_last(child: &mut Child) -> Option<TaskRef> {
 /// The task of a slot that has just been taken back.
 pub(super) fn take_revoked(child: &mut Child, slot: u16) -> Option<TaskRef> {
     match std::mem::replace(&mut child.slots[slot as usize], Slot::Revoked) {
-        Slot::Handed(task, kill_at) => {
-            if kill_at.is_some() {
+        Slot::Handed(handed) => {
+            if handed.kill_at.is_some() {
                 child.kills -= 1;
             }
+            let task = handed.task;
             if let Some(extra) = task.extra_in(task.snapshot()) {
                 extra.place.store(0, Ordering::Relaxed); // P1
             }
@@ -375,12 +367,27 @@ impl State {
         // SAFETY: P1.
         let child = unsafe { child.as_mut() };
         let here = matches!(&child.slots[slot as usize],
-            Slot::Handed(held, _) if held.as_ptr() == task.as_ptr());
+            Slot::Handed(handed) if handed.task.as_ptr() == task.as_ptr());
         here.then_some((child, slot))
     }
 }
 
 impl Pool {
+    /// Memory of a worker that will most likely get a task which is submitted now: then its
+    /// arguments are copied only once. None: nobody is free, or they fit a ring.
+    pub(super) fn take_area(&self, size: usize) -> Option<Shared<Area>> {
+        if size <= frame::INLINE_LIMIT {
+            return None;
+        }
+        let mut state = self.state.lock();
+        if !state.backlog.is_empty() {
+            return None;
+        }
+        let ahead = depth(state.average_ns);
+        let child = state.children_mut().filter(|child| self.takes(child, ahead));
+        child.min_by_key(|child| child.in_flight)?.take_area(size)
+    }
+
     /// Makes a task that has begun RUNNING here, too. Called under `state` (P2).
     pub(super) fn mark_started(&self, task: &TaskRef) {
         if task.snapshot().life() == Life::Pending && task.state.start(false) {

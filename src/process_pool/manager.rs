@@ -234,11 +234,11 @@ impl Pool {
 
     fn next_idle_exit(&self, state: &State) -> Option<Instant> {
         let idle = self.config.idle_ns?;
-        let ready = state.children().filter(|child| child.phase == Life::Ready);
-        if ready.clone().count() <= self.config.keep as usize {
+        let ready = || state.children().filter(|child| child.phase == Life::Ready);
+        if ready().count() <= self.config.keep as usize {
             return None;
         }
-        ready.filter(|child| child.in_flight == 0).map(|child| child.idle_since.plus(idle)).min()
+        ready().filter(|child| child.in_flight == 0).map(|child| child.idle_since.plus(idle)).min()
     }
 
     // ---- the end ----

@@ -23,7 +23,6 @@ use crate::quiet;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
 use crate::trace::stats::{Tally, Totals};
-use crate::transport::areas::AreaPool;
 use std::fmt::Write;
 use std::ptr::NonNull;
 
@@ -51,8 +50,6 @@ pub(crate) struct Pool {
     pub(super) timers: Timers,
     pub(super) tally: Tally,
     pub(super) notifier: Notifier,
-    /// Memory for arguments that are too large for a ring.
-    pub(super) areas: Lock<AreaPool>,
     phase: AtomicU32,
     /// Changes at each step of the pool's end and start that somebody may wait for.
     pub(super) events: Futex32,
@@ -210,7 +207,6 @@ impl Pool {
             timers: Timers::new(),
             tally: Tally::default(),
             notifier: Notifier::new().ok_or_else(no_memory)?,
-            areas: Lock::new(AreaPool::new()),
             phase: AtomicU32::new(Phase::Open as u32),
             events: Futex32::new(0),
             unsettled: AtomicI64::new(0),

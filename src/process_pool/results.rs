@@ -1,6 +1,6 @@
 //! What came back, and how its future ends.
 
-use super::child::{Child, Phase, Slot, Why};
+use super::child::{Child, Handed, Phase, Slot, Why};
 use super::notifier::Batch;
 use super::pool::{Pool, State};
 use super::wire::{ANSWER_LIMIT, Answer};
@@ -173,7 +173,7 @@ impl Pool {
         }
         // The memory it names must be here before the slot is given up.
         let payload = match &child.slots[slot as usize] {
-            Slot::Handed(task, _) => match self.payload_of(child, &task.clone(), head, data) {
+            Slot::Handed(handed) => match self.payload_of(child, &handed.task.clone(), head, data) {
                 Some(payload) => Some(payload),
                 None => return false,
             },
@@ -184,7 +184,9 @@ impl Pool {
         if child.in_flight == 0 {
             child.idle_since = Instant::now();
         }
-        let (Slot::Handed(task, _), Some(payload)) = (held, payload) else { return true };
+        let (Slot::Handed(Handed { task, .. }), Some(payload)) = (held, payload) else {
+            return true;
+        };
         self.mark_started(&task);
         self.leave_place(&task, child, head.cpu_ns);
         note_average(state, head.run_ns);
@@ -248,7 +250,7 @@ impl Pool {
                 if length > area.size() {
                     return None;
                 }
-                Some(match BufferRef::of_area(area, length, visible) {
+                Some(match BufferRef::of_area(area, None, length, visible) {
                     Some(buffer) => Ok(Payload::Buffer(buffer)),
                     None => Err(NO_ROOM),
                 })

@@ -25,7 +25,7 @@ use crate::future::owner::Owner;
 use crate::future::registry;
 use crate::platform::clock::Instant;
 use crate::platform::thread::Thread;
-use crate::platform::{memory, process};
+use crate::platform::{memory, signal};
 use crate::sync::{Ordering, Timeout};
 use std::ptr::NonNull;
 
@@ -153,7 +153,7 @@ impl Pool {
         for child in children.iter_mut().flatten() {
             // SAFETY: P1.
             let child = unsafe { child.as_mut() };
-            supervisor.kill(child.number, child.generation, process::TERM, false);
+            supervisor.kill(child.number, child.generation, signal::TERM, false);
         }
     }
 

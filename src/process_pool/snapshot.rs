@@ -45,9 +45,9 @@ impl Pool {
         let state = self.state.lock();
         for child in state.children() {
             for &slot in &child.order {
-                if let Slot::Handed(task, _) = &child.slots[slot as usize] {
+                if let Slot::Handed(handed) = &child.slots[slot as usize] {
                     if child.wire.is_started(slot) {
-                        self.mark_started(task);
+                        self.mark_started(&handed.task);
                     }
                 }
             }
@@ -100,7 +100,8 @@ impl Pool {
             comma = ",";
             let mut inner = "";
             for &slot in &child.order {
-                let Slot::Handed(task, _) = &child.slots[slot as usize] else { continue };
+                let Slot::Handed(handed) = &child.slots[slot as usize] else { continue };
+                let task = &handed.task;
                 write!(out, "{inner}{{\"name\":")?;
                 write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
                 if child.wire.is_started(slot) {

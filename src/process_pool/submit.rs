@@ -13,7 +13,6 @@ use crate::future::timer::first_deadline;
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;
 use crate::sync::{Ordering, Timeout};
-use crate::transport::frame::INLINE_LIMIT;
 
 /// A task that is made and not accepted yet.
 struct Made {
@@ -155,7 +154,7 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Made> {
-        let work = self.into_shared_memory(work)?;
+        let work = self.into_shared_memory(work);
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
@@ -199,31 +198,23 @@ impl Pool {
         Ok(())
     }
 
-    /// What does not fit a ring goes into memory that workers map: copied once, here.
-    fn into_shared_memory<'a>(&self, work: Work<'a>) -> Result<Work<'a>> {
+    /// What does not fit a ring goes into memory that workers map; it is copied here, and not
+    /// again if the worker whose memory it is gets the task.
+    fn into_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
         let (function, bytes, visible) = match &work {
-            Work::Bytes(function, bytes) if bytes.len() > INLINE_LIMIT => {
-                (*function, *bytes, false)
-            }
-            Work::Buffer(function, buffer)
-                if buffer.area().is_none() && buffer.len() > INLINE_LIMIT =>
-            {
+            Work::Bytes(function, bytes) => (*function, *bytes, false),
+            Work::Buffer(function, buffer) if buffer.area().is_none() => {
                 (*function, buffer.bytes(), true)
             }
-            _ => return Ok(work),
+            _ => return work,
         };
-        let no_memory = || Error::no_memory("the arguments of a task", bytes.len());
-        let taken = self.areas.lock().take(bytes.len());
-        let area = taken.map(|taken| taken.area).map_err(|errno| {
-            Error::new(
-                Kind::NoMemory,
-                format_args!("no shared memory for {} bytes of arguments: {errno}", bytes.len()),
-            )
-        })?;
+        let Some(area) = self.take_area(bytes.len()) else { return work };
         // SAFETY: the area is ours and has room for so many bytes.
         unsafe { area.data().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-        let buffer = BufferRef::of_area(area, bytes.len(), visible).ok_or_else(no_memory)?;
-        Ok(Work::Buffer(function, buffer))
+        match BufferRef::of_area(area, None, bytes.len(), visible) {
+            Some(buffer) => Work::Buffer(function, buffer),
+            None => work,
+        }
     }
 
     /// Undoes `make` for a task that was not accepted.

@@ -17,7 +17,7 @@ use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
 use crate::platform::spawn::{self, Program};
-use crate::platform::{Errno, memory, module, process};
+use crate::platform::{Errno, host, memory, module, process, signal};
 use crate::transport::bytes::Reader;
 use crate::transport::config::{self, WorkerConfig};
 use crate::transport::control::{Message, PACKET, Role};
@@ -126,7 +126,7 @@ impl Supervisor {
             now
         });
         if now.saturating_since(began) > END_NS {
-            let _ = process::kill(self.pid, process::KILL);
+            let _ = process::kill(self.pid, signal::KILL);
             self.control = None;
         }
         self.control.is_none()
@@ -288,15 +288,15 @@ impl Pool {
     }
 
     fn death_of(&self, status: i32, max_rss: u64, oom: u32) -> Death {
-        let signal = process::ending_signal(status).unwrap_or(0);
+        let signal_number = process::ending_signal(status).unwrap_or(0);
         let limit = self.config.memory_limit;
         // A limit of address space shows as a failed allocation, of which programs die in many
         // ways; one that used most of it has most likely died of that.
-        let at_limit = limit != 0 && max_rss >= limit / 4 * 3 && signal != 0;
+        let at_limit = limit != 0 && max_rss >= limit / 4 * 3 && signal_number != 0;
         Death {
-            signal: signal as u8,
-            exit_code: process::exit_code(status).unwrap_or(0) as u8,
-            out_of_memory: at_limit || oom != 0 && signal == process::KILL,
+            signal: signal_number as u8,
+            exit_code: signal::exit_code(status).unwrap_or(0) as u8,
+            out_of_memory: at_limit || oom != 0 && signal_number == signal::KILL,
         }
     }
 
@@ -315,7 +315,7 @@ impl Pool {
         if let Some(control) = state.supervisor.control.take() {
             self.poller.remove(control.fd());
         }
-        process::collect_orphan(state.supervisor.pid);
+        host::collect_orphan(state.supervisor.pid);
         state.supervisor.ready = false;
         round.busy = true;
         for number in 0..state.children.len() as u32 {
@@ -331,7 +331,7 @@ impl Pool {
             if child.why == Why::Unknown {
                 child.why = Why::Orphaned;
             }
-            let death = Death { signal: process::KILL as u8, ..Death::default() };
+            let death = Death { signal: signal::KILL as u8, ..Death::default() };
             let ended = Ended { death, cpu_ns: 0, max_rss: 0 };
             self.bury(state, child, ended, round, now);
         }
@@ -460,7 +460,8 @@ impl Parts {
     fn of(config: &Config, worker: &Worker, nonce: &[u8; 16], depth: u32) -> Result<Parts> {
         let mut parts = Parts { argv: Vec::new(), envp: Vec::new() };
         if worker.is_this {
-            push(&mut parts.argv, &process::own_command())?;
+            let mut place = [0u8; 4096];
+            push(&mut parts.argv, host::own_command(&mut place).unwrap_or(b"worker"))?;
         } else {
             push(&mut parts.argv, worker.path.to_bytes())?;
         }

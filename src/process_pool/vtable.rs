@@ -25,6 +25,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: |_, task| drop(task),
     uncharge,
     is_quiet,
+    shipped: None,
     remote: Some(&REMOTE),
     destroy: shutdown::destroy,
 };
