@@ -27,6 +27,7 @@ mod shared;
 mod sync;
 mod thread_pool;
 mod trace;
+mod transport;
 mod unwind;
 
 #[cfg(feature = "fault-injection")]

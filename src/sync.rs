@@ -55,6 +55,30 @@ mod imp {
         }
     }
 
+    /// A word that a thread of another process can sleep on, in memory that both map.
+    #[derive(Default)]
+    #[repr(transparent)]
+    pub(crate) struct SharedFutex32(AtomicU32);
+
+    impl SharedFutex32 {
+        /// Sleeps while the word is `expected`; false when the deadline passed.
+        pub(crate) fn wait(&self, expected: u32, deadline: Option<Instant>) -> bool {
+            futex::wait_shared(&self.0, expected, deadline)
+        }
+
+        pub(crate) fn wake_all(&self) {
+            futex::wake_shared(&self.0, i32::MAX);
+        }
+    }
+
+    impl std::ops::Deref for SharedFutex32 {
+        type Target = AtomicU32;
+        #[inline(always)]
+        fn deref(&self) -> &AtomicU32 {
+            &self.0
+        }
+    }
+
     /// A 64-bit word whose low half threads can sleep on.
     #[repr(transparent)]
     pub(crate) struct Futex64(AtomicU64);
@@ -316,6 +340,15 @@ mod imp {
         }
     }
 
+    impl Default for Futex32 {
+        fn default() -> Futex32 {
+            Futex32::new(0)
+        }
+    }
+
+    /// In a model the two processes are threads.
+    pub(crate) type SharedFutex32 = Futex32;
+
     pub(crate) struct Futex64 {
         word: AtomicU64,
         queue: WaitQueue,
@@ -480,7 +513,8 @@ impl Timeout {
 }
 
 /// Keeps a value on cache lines of its own: two, because processors fetch them in pairs.
-#[repr(align(128))]
+#[derive(Default)]
+#[repr(C, align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
 impl<T> std::ops::Deref for Padded<T> {

@@ -8,14 +8,19 @@
 //!
 //! | file | what it offers |
 //! |---|---|
+//! | `area` | memory for big data that goes to another process |
 //! | `clock` | monotonic nanoseconds; a cheap tick counter for durations |
 //! | `cpu` | how many processors this process may use |
 //! | `cgroup` | the parser behind the quota half of that answer |
 //! | `fault` | fail the n-th call, for tests |
+//! | `fd` | an owned descriptor |
 //! | `fork` | a generation that changes in a forked child |
 //! | `futex` | sleep on a word, wake its sleepers |
 //! | `memory` | aligned memory from the system, fallible |
 //! | `pipe` | the descriptor of a completion queue |
+//! | `poll` | sleep until a descriptor has something to say |
+//! | `shm` | memory that two processes map |
+//! | `socket` | whole messages between processes, with descriptors |
 //! | `thread` | raw threads: make, name, watch, join |
 //!
 //! # Fork
@@ -23,13 +28,23 @@
 
 #[cfg(target_os = "linux")]
 mod linux {
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod area;
     pub(crate) mod cgroup;
     pub(crate) mod clock;
     pub(crate) mod cpu;
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod fd;
     pub(crate) mod fork;
     pub(crate) mod futex;
     pub(crate) mod memory;
     pub(crate) mod pipe;
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod poll;
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod shm;
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod socket;
     pub(crate) mod thread;
 }
 

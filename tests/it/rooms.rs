@@ -26,6 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("log", &["open", "future", "platform"]),
     // A pool knows no other executor, and nobody above.
     ("thread_pool", &["open", "future", "log", "platform", "trace"]),
+    // Both sides of a process border share this, and it knows neither.
+    ("transport", &["open", "platform"]),
     // The arms: no logic, no system.
     ("executor", &["open", "future", "thread_pool"]),
     ("ffi", &["open", "executor", "future", "log", "platform", "thread_pool"]),

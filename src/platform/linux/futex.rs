@@ -1,4 +1,4 @@
-//! Sleeping on a 32-bit word. Private futexes: the word is never shared between processes.
+//! Sleeping on a 32-bit word: a private one, or one in memory that several processes map.
 
 use super::clock::Instant;
 use std::ptr;
@@ -8,6 +8,10 @@ use std::sync::atomic::AtomicU32;
 /// passed. May return true for no reason; the caller looks at the word again. Signals do
 /// not end the sleep early: the deadline is absolute, so going on is exact.
 pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> bool {
+    sleep(word, expected, deadline, libc::FUTEX_PRIVATE_FLAG)
+}
+
+fn sleep(word: &AtomicU32, expected: u32, deadline: Option<Instant>, scope: i32) -> bool {
     let limit = deadline.map(Instant::to_timespec);
     let limit_ptr = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
     // SAFETY: `word` is valid for the call, `limit_ptr` is NULL or points at `limit`; the
@@ -16,7 +20,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -
         libc::syscall(
             libc::SYS_futex,
             word.as_ptr(),
-            libc::FUTEX_WAIT_BITSET | libc::FUTEX_PRIVATE_FLAG,
+            libc::FUTEX_WAIT_BITSET | scope,
             expected,
             limit_ptr,
             ptr::null::<u32>(),
@@ -34,4 +38,15 @@ pub(crate) fn wake(word: *const AtomicU32, count: i32) {
     unsafe {
         libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count);
     }
+}
+
+/// As `wait`, for a word in memory that several processes map.
+pub(crate) fn wait_shared(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> bool {
+    sleep(word, expected, deadline, 0)
+}
+
+/// As `wake`, for a word in memory that several processes map.
+pub(crate) fn wake_shared(word: *const AtomicU32, count: i32) {
+    // SAFETY: as in `wake`; the kernel looks up the page behind the address.
+    unsafe { libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE, count) };
 }
