@@ -31,6 +31,8 @@ mod thread_pool;
 mod trace;
 mod transport;
 mod unwind;
+#[cfg(not(loom))]
+mod worker;
 
 #[cfg(feature = "fault-injection")]
 pub use platform::fault;

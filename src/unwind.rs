@@ -54,14 +54,20 @@ pub(crate) fn contain<T>(step: impl FnOnce() -> T) -> Result<T, Contained> {
     return Ok(AssertUnwindSafe(step)());
 }
 
+/// Writes to standard error, for a process that is about to end.
+#[cold]
+pub(crate) fn tell(parts: &[&str]) {
+    for part in parts {
+        // SAFETY: writes from a valid buffer to standard error.
+        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
+    }
+}
+
 /// Ends the process: only where going on would be undefined behaviour (U4), or where
 /// the user asked for checks (`CFUT_CHECK=1`).
 #[cold]
 pub(crate) fn die(text: &str) -> ! {
-    for part in ["cfutures: ", text, "\n"] {
-        // SAFETY: writes from a valid buffer to standard error.
-        unsafe { libc::write(2, part.as_ptr().cast(), part.len()) };
-    }
+    tell(&["cfutures: ", text, "\n"]);
     #[allow(clippy::disallowed_methods)] // the one place that may
     std::process::abort()
 }

@@ -4,9 +4,10 @@ use super::guard;
 use super::handle;
 use super::status;
 use super::types::{cfut_buffer, cfut_free_fn, cfut_status};
-use crate::error::{Error, fail};
+use crate::error::{Error, Kind, fail};
 use crate::future::buffer::BufferRef;
 use crate::future::due::Moved;
+use crate::platform::Errno;
 use std::ffi::c_void;
 use std::ptr;
 
@@ -17,10 +18,12 @@ const SHARED: u32 = 1;
 /// Makes a buffer of `size` zeroed bytes, aligned to 64.
 ///
 /// @param size 0 is an empty buffer.
-/// @param flags 0. CFUT_BUFFER_SHARED comes with process pools.
+/// @param flags 0, or CFUT_BUFFER_SHARED: process workers map these bytes and see each other's
+/// writes; as an argument or a result they cross to another process without a copy. Such a buffer
+/// has a descriptor of its own for as long as it lives.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ENOTSUP:
-/// CFUT_BUFFER_SHARED.
+/// @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ESYS: no descriptor, or
+/// no kind of shared memory.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_buffer_new(
@@ -34,16 +37,26 @@ pub unsafe extern "C-unwind" fn cfut_buffer_new(
         if flags & !SHARED != 0 {
             return fail!(Invalid, "buffer flags {flags:#x} have unknown bits");
         }
-        if flags & SHARED != 0 {
-            return fail!(
-                NotSupported,
-                "CFUT_BUFFER_SHARED comes with process pools, in a later version"
-            );
-        }
-        let buffer = BufferRef::new(size).ok_or_else(|| Error::no_memory("a buffer", size))?;
+        let buffer = if flags & SHARED != 0 {
+            BufferRef::shared(size).map_err(|errno| no_shared_memory(size, errno))?
+        } else {
+            BufferRef::new(size).ok_or_else(|| Error::no_memory("a buffer", size))?
+        };
         out.write(handle::give_buffer(buffer));
         Ok(status::OK)
     })
+}
+
+fn no_shared_memory(size: usize, errno: Errno) -> Error {
+    match errno.0 {
+        libc::ENOMEM | libc::ENOSPC | libc::EFBIG | libc::EINVAL => {
+            Error::no_memory("a shared buffer", size)
+        }
+        _ => Error::new(
+            Kind::System,
+            format_args!("no shared memory for a buffer of {size} bytes: {errno}"),
+        ),
+    }
 }
 
 /// Makes a buffer of memory that is yours.

@@ -26,7 +26,8 @@ use std::ptr;
 /// @param options borrowed and copied; NULL: all defaults.
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
-/// CFUT_ENOTSUP: an option that is not for thread pools.
+/// CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
+/// nothing in this process.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_thread_pool_new(

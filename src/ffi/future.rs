@@ -517,7 +517,8 @@ pub unsafe extern "C-unwind" fn cfut_future_then(
 /// @param task borrowed; it may be changed or freed at once. It must have no time-outs.
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
-/// process's; CFUT_ENOTSUP: the task has time-outs.
+/// process's; CFUT_ENOTSUP: the task has time-outs; CFUT_ENOENT: its name means nothing in this
+/// process.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_pipe(
@@ -536,7 +537,7 @@ pub unsafe extern "C-unwind" fn cfut_future_pipe(
                 "time-outs of piped tasks are not supported by this version"
             );
         }
-        let call = ThenCall::Pipe(task.function());
+        let call = ThenCall::Pipe(task.function()?);
         let spec = task.spec().cloned();
         // SAFETY: the contract of `ffi`.
         unsafe { continue_with(future, Some(executor), call, ptr::null_mut(), None, spec, out) }

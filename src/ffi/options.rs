@@ -4,6 +4,7 @@ use super::guard;
 use super::handle;
 use super::keys;
 use super::status;
+use super::task::Target;
 use super::types::{cfut_free_fn, cfut_hook_fn, cfut_options, cfut_status, cfut_task};
 use crate::error::{Error, Result, fail};
 use crate::future::bound::FullPolicy;
@@ -26,8 +27,24 @@ pub(crate) struct Options {
     name: Option<Text>,
     /// Texts that no executor of this version knows: the keys, in the order set.
     unsupported_text: Option<i32>,
-    initializer: Option<Shared<Initializer>>,
+    initializer: Option<First>,
     hooks: Option<Shared<WorkerHooks>>,
+}
+
+/// What each worker runs before its first task.
+pub(super) struct First {
+    pub(super) target: Target,
+    pub(super) data: BufferRef,
+}
+
+impl First {
+    /// As a worker of this process runs it.
+    fn for_threads(&self) -> Result<Shared<Initializer>> {
+        let initializer =
+            Initializer { function: self.target.function()?, data: self.data.clone() };
+        let no_memory = || Error::no_memory("an initializer", size_of::<Initializer>());
+        Shared::try_new(initializer).ok_or_else(no_memory)
+    }
 }
 
 impl Options {
@@ -82,7 +99,7 @@ impl Options {
             },
             waiters_help: options.get(keys::OPT_WAITERS_HELP) == Some(1),
             name: name.ok_or_else(|| Error::no_memory("the executor's name", 64))?,
-            initializer: options.initializer.clone(),
+            initializer: options.initializer.as_ref().map(First::for_threads).transpose()?,
             hooks: options.hooks.clone(),
         })
     }
@@ -237,8 +254,8 @@ pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
             // SAFETY: a fresh buffer of `len` bytes.
             unsafe { copy.data().cast::<u8>().copy_from_nonoverlapping(data.as_ptr(), len) };
         }
-        let initializer = Initializer { function: task.function(), data: copy };
-        options.initializer = Some(Shared::try_new(initializer).ok_or_else(no_memory)?);
+        let target = task.target().try_clone().ok_or_else(no_memory)?;
+        options.initializer = Some(First { target, data: copy });
         Ok(status::OK)
     })
 }

@@ -190,7 +190,7 @@ unsafe fn submit_bytes(
 /// @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
 /// Written on CFUT_OK only.
 /// @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
-/// made to keep the task's time-outs.
+/// made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
 /// Thread: any. Blocks: as cfut_submit(). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_submit_task(
@@ -210,7 +210,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
                 handle::borrow_bytes(data, len)?,
             )
         };
-        let work = Work::Bytes(task.function(), data);
+        let work = Work::Bytes(task.function()?, data);
         let submitted = executor.submit(work, len as u64, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
@@ -246,7 +246,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
             )
         };
         let bytes = buffer.len() as u64;
-        let work = Work::Buffer(task.function(), (*buffer).clone());
+        let work = Work::Buffer(task.function()?, (*buffer).clone());
         let submitted = executor.submit(work, bytes, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
@@ -342,7 +342,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_many(
         if count > isize::MAX as usize / 8 {
             return Err(Error::no_memory("a batch of tasks", usize::MAX));
         }
-        let function = task.function();
+        let function = task.function()?;
         let work = |place: usize| {
             Work::Bytes(function, &items[place * item_size..(place + 1) * item_size])
         };

@@ -9,17 +9,30 @@ use crate::error::{Error, Result, fail};
 use crate::future::cell::TaskFn;
 use crate::future::extra::{Spec, Text};
 use crate::shared::Shared;
-use std::ffi::c_char;
+use crate::sync::{AtomicPtr, Ordering};
+use crate::worker::registry;
+use std::ffi::{c_char, c_void};
+use std::ptr;
 
 pub(crate) struct Task {
-    function: TaskFn,
+    target: Target,
     /// None: all defaults.
     spec: Option<Shared<Spec>>,
 }
 
 impl Task {
-    pub(super) fn function(&self) -> TaskFn {
-        self.function
+    fn new(target: Target) -> Task {
+        Task { target, spec: None }
+    }
+
+    pub(super) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The function as it is known in this process; a name is looked up, which may load a
+    /// module.
+    pub(super) fn function(&self) -> Result<TaskFn> {
+        self.target.function()
     }
 
     pub(super) fn spec(&self) -> Option<&Shared<Spec>> {
@@ -41,6 +54,58 @@ impl Task {
         change(&mut copy);
         self.spec = Some(Shared::try_new(copy).ok_or_else(no_memory)?);
         Ok(())
+    }
+}
+
+/// What a task calls.
+pub(super) enum Target {
+    Function(TaskFn),
+    Named(Named),
+}
+
+/// A function by its name.
+pub(super) struct Named {
+    name: Text,
+    /// The function, once it has been looked up in this process; else NULL.
+    found: AtomicPtr<c_void>,
+}
+
+impl Target {
+    pub(super) fn function(&self) -> Result<TaskFn> {
+        match self {
+            Target::Function(function) => Ok(*function),
+            Target::Named(named) => named.function(),
+        }
+    }
+
+    /// None when there is no memory.
+    pub(super) fn try_clone(&self) -> Option<Target> {
+        Some(match self {
+            Target::Function(function) => Target::Function(*function),
+            Target::Named(named) => Target::Named(Named::new(Text::copy(named.name())?)),
+        })
+    }
+}
+
+impl Named {
+    fn new(name: Text) -> Named {
+        Named { name, found: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    pub(super) fn name(&self) -> &[u8] {
+        self.name.as_bytes()
+    }
+
+    fn function(&self) -> Result<TaskFn> {
+        // Relaxed, here and below: what a name means never changes once it means something.
+        let found = self.found.load(Ordering::Relaxed);
+        if !found.is_null() {
+            // SAFETY: stored below, and functions with a name stay.
+            return Ok(unsafe { std::mem::transmute::<*mut c_void, TaskFn>(found) });
+        }
+        let function = registry::resolve(self.name())?;
+        self.found.store(function as *mut c_void, Ordering::Relaxed);
+        Ok(function)
     }
 }
 
@@ -75,19 +140,19 @@ pub unsafe extern "C-unwind" fn cfut_task_new(
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
         let out = unsafe { handle::output(out, "out") }?;
-        let task = Task { function: task_fn(r#fn)?, spec: None };
-        let task = handle::give_builder(task)
-            .ok_or_else(|| Error::no_memory("a task builder", size_of::<Task>()))?;
-        out.write(task);
-        Ok(status::OK)
+        give(Task::new(Target::Function(task_fn(r#fn)?)), out)
     })
 }
 
-/// Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol".
+/// Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol", a
+/// symbol of a module that is loaded for good where the task runs, as dlopen() finds it. The name
+/// is looked up there: an executor of this process refuses an unknown one at the submit
+/// (CFUT_ENOENT; a thread pool with such an initializer is not made), in a worker process the task
+/// fails with that code.
 ///
-/// @param name copied, UTF-8.
+/// @param name copied, UTF-8, up to 1024 bytes. A registered name comes before a module's.
 /// @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, empty, too long or not UTF-8; CFUT_ENOMEM.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_new_named(
@@ -96,12 +161,19 @@ pub unsafe extern "C-unwind" fn cfut_task_new_named(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::output(out, "out")?;
-            handle::borrow_text(name, "the name")?;
-        }
-        fail!(NotSupported, "named tasks come with a later version; use cfut_task_new")
+        let (out, name) =
+            unsafe { (handle::output(out, "out")?, handle::borrow_text(name, "the name")?) };
+        registry::check(name)?;
+        let name = Text::copy(name).ok_or_else(|| Error::no_memory("a name", name.len()))?;
+        give(Task::new(Target::Named(Named::new(name))), out)
     })
+}
+
+fn give(task: Task, out: handle::Output<*mut cfut_task>) -> Result<cfut_status> {
+    let task = handle::give_builder(task)
+        .ok_or_else(|| Error::no_memory("a task builder", size_of::<Task>()))?;
+    out.write(task);
+    Ok(status::OK)
 }
 
 /// Makes a builder for a task that is an external program.

@@ -55,6 +55,9 @@ pub(crate) enum Kind {
     Then = 5,
     /// Settles with other futures: `back` = `join::Join`.
     Join = 6,
+    /// Argument bytes that somebody else keeps until the task has returned: as `External`,
+    /// but not to be freed.
+    Foreign = 7,
 }
 
 impl Kind {
@@ -66,7 +69,8 @@ impl Kind {
             3 => Kind::Closure,
             4 => Kind::Buffer,
             5 => Kind::Then,
-            _ => Kind::Join,
+            6 => Kind::Join,
+            _ => Kind::Foreign,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Work<'a> {
     Bytes(TaskFn, &'a [u8]),
     Closure(ClosureFn, *mut c_void, Option<FreeFn>),
     Buffer(TaskFn, BufferRef),
+    /// Bytes at an address that stay there until the task has returned, and their number.
+    Foreign(TaskFn, *const c_void, usize),
     Then(ThenArgs),
     Join(NonNull<super::join::Join>),
 }
@@ -92,6 +94,10 @@ impl TaskCell {
                 // SAFETY: nobody else knows the cell yet.
                 unsafe { cell.as_ref().set_back(buffer.into_raw().as_ptr().cast()) };
                 Some(cell)
+            }
+            Work::Foreign(function, data, length) => {
+                let front = [function as Word, number(length)];
+                TaskCell::place(Kind::Foreign, 0, 0, front, data.cast_mut(), refs)
             }
             Work::Then(args) => {
                 const CLASS: usize = 2;

@@ -1,6 +1,7 @@
 //! What a future knows of the executor it was given to. The pools implement it; this room
 //! imports none of them.
 
+use super::buffer::BufferRef;
 use super::cell::{TaskCell, TaskRef};
 use super::extra::Text;
 use super::registry::Links;
@@ -94,6 +95,8 @@ pub(crate) struct Vtable {
     pub(crate) uncharge: unsafe fn(NonNull<Owner>, bytes: u64),
     /// For `cfut_quiesce`: it has no work, and nobody of its own is about to call the user.
     pub(crate) is_quiet: unsafe fn(NonNull<Owner>) -> bool,
+    /// Of a task that runs here for another process.
+    pub(crate) shipped: Option<&'static ShippedTable>,
     /// Of an executor whose tasks run in other processes.
     pub(crate) remote: Option<&'static RemoteTable>,
     /// Frees the executor: the last reference is gone.
@@ -112,6 +115,17 @@ pub(crate) struct RemoteTable {
     pub(crate) stop: unsafe fn(NonNull<Owner>, &TaskRef, kill: bool),
     /// How far a running task says it is.
     pub(crate) progress: unsafe fn(NonNull<Owner>, &TaskRef) -> Option<(u64, u64)>,
+}
+
+/// What futures ask of the owner of a task that runs in this process for another one, to which
+/// its outcome is shipped. Such owners last as long as the process.
+pub(crate) struct ShippedTable {
+    /// From how many bytes on a result is put into `memory`, which needs no second copy.
+    pub(crate) large: usize,
+    /// Memory for a result of so many bytes; None: there is none.
+    pub(crate) memory: unsafe fn(NonNull<Owner>, usize) -> Option<BufferRef>,
+    /// How far the task is. Called under LOCK.
+    pub(crate) progress: unsafe fn(NonNull<Owner>, done: u64, total: u64),
 }
 
 impl Owner {

@@ -6,10 +6,11 @@ use super::buffer::BufferRef;
 use super::cell::{FreeFn, TaskCell, TaskRef, number};
 use super::extra::Text;
 use super::make::Work;
+use super::owner::{Owner, ShippedTable};
 use super::remote::{self, Remote};
 use super::result::{INLINE_RESULT, Payload};
 use super::settle::{self, Verdict};
-use super::state::{DETACHED, EXTRA, IN_TASK, LATE, Life, Outcome, RECORDED, STOP};
+use super::state::{DETACHED, EXTRA, IN_TASK, LATE, Life, Outcome, RECORDED, STOP, Snapshot};
 use crate::error::{Error, Kind, Result, fail};
 use crate::local;
 use crate::platform::fork;
@@ -87,6 +88,14 @@ pub(crate) fn put(
         cell.state.unlock(0, 0);
         return Err((late(seen.is_settled()), payload));
     }
+    if matches!(payload, Payload::Value(..)) && shipped(cell, seen).is_some() {
+        cell.state.unlock(0, 0);
+        let text = format_args!(
+            "a pointer means nothing in another process: a task in a worker process answers with \
+             bytes or a buffer"
+        );
+        return Err((Error::new(Kind::NotSupported, text), payload));
+    }
     if seen.has(IN_TASK) {
         // SAFETY: LOCK is held, not settled, nothing recorded.
         let bits = unsafe { cell.write_verdict(seen, code, message, payload) };
@@ -97,6 +106,15 @@ pub(crate) fn put(
         unsafe { cell.settle_under_lock(cell, seen, verdict) };
     }
     Ok(())
+}
+
+/// The owner of a task that runs here for another process. Under LOCK, and not settled: else
+/// there is none (F6).
+fn shipped(cell: &TaskCell, seen: Snapshot) -> Option<(NonNull<Owner>, &'static ShippedTable)> {
+    let owner = NonNull::new(cell.owner_in(seen))?;
+    // SAFETY: F6: by the contract it is alive.
+    let table = unsafe { owner.as_ref() }.vtable.shipped?;
+    Some((owner, table))
 }
 
 #[cold]
@@ -140,12 +158,34 @@ pub(crate) fn copy_bytes(cell: &TaskCell, bytes: &[u8]) -> Result<Payload> {
             Ok(Payload::Inline(words.map(|word| number(usize::from_ne_bytes(word))), length))
         }
         length => {
+            if let Some(memory) = memory_elsewhere(cell, length)? {
+                // SAFETY: fresh memory of at least that length.
+                unsafe {
+                    memory.data().cast::<u8>().copy_from_nonoverlapping(bytes.as_ptr(), length)
+                };
+                return Ok(Payload::Buffer(memory));
+            }
             let copy = arena::allocate_bytes(length)
                 .ok_or_else(|| Error::no_memory("a result", length))?;
             // SAFETY: fresh memory of that length.
             unsafe { copy.as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), length) };
             Ok(Payload::Heap(copy, length))
         }
+    }
+}
+
+/// Memory that another process sees, for a large result that is for it.
+fn memory_elsewhere(cell: &TaskCell, length: usize) -> Result<Option<BufferRef>> {
+    let seen = cell.state.lock();
+    let owner = if seen.is_settled() { None } else { shipped(cell, seen) };
+    cell.state.unlock(0, 0);
+    let Some((owner, table)) = owner.filter(|(_, table)| length >= table.large) else {
+        return Ok(None);
+    };
+    // SAFETY: such owners last as long as the process.
+    match unsafe { (table.memory)(owner, length) } {
+        Some(memory) => Ok(Some(memory)),
+        None => Err(Error::no_memory("a result", length)),
     }
 }
 
@@ -212,6 +252,12 @@ pub(crate) fn set_progress(cell: &TaskCell, done: u64, total: u64) -> Result<()>
     if seen.is_settled() {
         cell.state.unlock(0, 0);
         return Err(late(true));
+    }
+    if let Some((owner, table)) = shipped(cell, seen) {
+        // SAFETY: such owners last as long as the process.
+        unsafe { (table.progress)(owner, done, total) };
+        cell.state.unlock(0, 0);
+        return Ok(());
     }
     // SAFETY: LOCK is held, not settled.
     let result = match unsafe { cell.extra_locked(seen) } {

@@ -273,6 +273,9 @@ impl Call {
                     let buffer = NonNull::new_unchecked(cell.back().cast());
                     Call::Buffer(task_fn(first), BufferArgument(buffer))
                 }
+                Kind::Foreign => {
+                    Call::Bytes(task_fn(first), cell.back().cast_const(), second.addr())
+                }
                 Kind::Then => Call::Then(cell.then_args().read()),
                 Kind::Promise | Kind::Join => Call::Nothing,
             }
@@ -470,6 +473,9 @@ impl TaskCell {
         }
         // SAFETY: `back` of such a cell does not change between its making and the return
         // of its function; whoever asks holds the promise during the call.
-        NonNull::new(unsafe { self.back() }.cast())
+        let buffer = NonNull::new(unsafe { self.back() }.cast())?;
+        // SAFETY: the cell's reference, which is only looked at, keeps the buffer alive.
+        let visible = ManuallyDrop::new(unsafe { BufferRef::from_raw(buffer) }).is_visible();
+        visible.then_some(buffer)
     }
 }

@@ -225,7 +225,9 @@ impl<'a> Wait<'a> {
                     Some(input) => input,
                     None => return Some(cell),
                 },
-                Kind::Bytes | Kind::External | Kind::Closure | Kind::Buffer => return Some(cell),
+                Kind::Bytes | Kind::External | Kind::Foreign | Kind::Closure | Kind::Buffer => {
+                    return Some(cell);
+                }
             };
         }
         None

@@ -17,11 +17,16 @@
 //! | `fork` | a generation that changes in a forked child |
 //! | `futex` | sleep on a word, wake its sleepers |
 //! | `memory` | aligned memory from the system, fallible |
+//! | `module` | which module a function lies in, and the way back |
+//! | `oom` | how often memory ran out in this control group |
 //! | `pipe` | the descriptor of a completion queue |
 //! | `poll` | sleep until a descriptor has something to say |
+//! | `process` | signals, ends, limits and environment of processes |
 //! | `shm` | memory that two processes map |
 //! | `socket` | whole messages between processes, with descriptors |
+//! | `spawn` | start programs, fork |
 //! | `thread` | raw threads: make, name, watch, join |
+//! | `tree` | who descends from a process |
 //!
 //! # Fork
 //! `fork` is the only file with process-wide mutable state that must notice a fork.
@@ -38,14 +43,24 @@ mod linux {
     pub(crate) mod fork;
     pub(crate) mod futex;
     pub(crate) mod memory;
+    #[cfg(not(loom))]
+    pub(crate) mod module;
+    #[cfg(not(loom))]
+    pub(crate) mod oom;
     pub(crate) mod pipe;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod poll;
+    #[cfg(not(loom))]
+    pub(crate) mod process;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod shm;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod socket;
+    #[cfg(not(loom))]
+    pub(crate) mod spawn;
     pub(crate) mod thread;
+    #[cfg(not(loom))]
+    pub(crate) mod tree;
 }
 
 #[cfg(target_os = "linux")]

@@ -22,6 +22,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: blocking::run_in_seat,
     uncharge,
     is_quiet,
+    shipped: None,
     remote: None,
     destroy: shutdown::destroy,
 };

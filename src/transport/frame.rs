@@ -32,6 +32,10 @@ pub(crate) const MESSAGE_LIMIT: usize = 8 * 1024;
 /// The input is to be had with `cfut_promise_input` only.
 pub(crate) const INPUT_BUFFER: u32 = 1;
 
+/// Flag of a RESULT record: the worker has more memory in use than its config allows, and is to
+/// be replaced.
+pub(crate) const ABOVE_RSS: u16 = 1;
+
 /// Bytes before a task's inline data: a multiple of 16, so that the data is 16-aligned.
 pub(crate) const TASK_HEAD: usize = 48;
 

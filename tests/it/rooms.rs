@@ -28,9 +28,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("thread_pool", &["open", "future", "log", "platform", "trace"]),
     // Both sides of a process border share this, and it knows neither.
     ("transport", &["open", "platform"]),
+    // The other side: knows no pool.
+    ("worker", &["open", "future", "platform", "transport"]),
     // The arms: no logic, no system.
     ("executor", &["open", "future", "thread_pool"]),
-    ("ffi", &["open", "executor", "future", "log", "platform", "thread_pool"]),
+    ("ffi", &["open", "executor", "future", "log", "platform", "thread_pool", "worker"]),
     // Names the rooms.
     ("lib", &[]),
 ];

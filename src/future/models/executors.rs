@@ -35,6 +35,7 @@ static HOUSE: Vtable = Vtable {
     },
     uncharge: |_, _| {},
     is_quiet: |_| true,
+    shipped: None,
     remote: None,
     // SAFETY: made by try_box; the last reference is gone.
     destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },

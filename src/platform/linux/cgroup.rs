@@ -74,11 +74,20 @@ pub(crate) struct Mount<'a> {
 /// The path of our group in the hierarchy that has the `cpu` controller.
 /// Lines are `id:controller,controller:/path`; version 2 is `0::/path`.
 pub(crate) fn group_of(table: &[u8], version: Version) -> Option<&[u8]> {
+    group_with(table, version, b"cpu")
+}
+
+/// The same of the hierarchy that has another controller.
+pub(super) fn group_with<'a>(
+    table: &'a [u8],
+    version: Version,
+    controller: &[u8],
+) -> Option<&'a [u8]> {
     table.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.splitn(3, |&byte| byte == b':');
         let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let ours = match version {
-            Version::One => has_word(controllers, b"cpu"),
+            Version::One => has_word(controllers, controller),
             Version::Two => id == b"0" && controllers.is_empty(),
         };
         (ours && path.first() == Some(&b'/')).then_some(path)
@@ -87,6 +96,15 @@ pub(crate) fn group_of(table: &[u8], version: Version) -> Option<&[u8]> {
 
 /// Lines are `id parent dev root point options ... - type source superoptions`.
 pub(crate) fn mount_of(table: &[u8], version: Version) -> Option<Mount<'_>> {
+    mount_with(table, version, b"cpu")
+}
+
+/// The same of the hierarchy that has another controller.
+pub(super) fn mount_with<'a>(
+    table: &'a [u8],
+    version: Version,
+    controller: &[u8],
+) -> Option<Mount<'a>> {
     table.split(|&byte| byte == b'\n').find_map(|line| {
         let mut fields = line.split(|&byte| byte == b' ');
         let mount = Mount { root: fields.nth(3)?, point: fields.next()? };
@@ -94,7 +112,7 @@ pub(crate) fn mount_of(table: &[u8], version: Version) -> Option<Mount<'_>> {
         let kind = tail.next()?;
         let options = tail.nth(1)?;
         let ours = match version {
-            Version::One => kind == b"cgroup" && has_word(options, b"cpu"),
+            Version::One => kind == b"cgroup" && has_word(options, controller),
             Version::Two => kind == b"cgroup2",
         };
         ours.then_some(mount)
