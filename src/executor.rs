@@ -1,6 +1,6 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
@@ -45,6 +45,18 @@ impl<'a> Executor<'a> {
     /// Its tasks run in other processes: functions and pointers of this one mean nothing there.
     pub(crate) fn is_elsewhere(self) -> bool {
         self.0.vtable.kind == Executors::Processes
+    }
+
+    /// An error where functions of this process cannot be called.
+    pub(crate) fn refuse_calls(self) -> Result<()> {
+        if self.is_elsewhere() {
+            return fail!(
+                NotSupported,
+                "the executor's tasks run in other processes, where callbacks and continuations of \
+                 this one cannot be called; use cfut_future_pipe, another executor, or none"
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn retain(self) -> OwnerRef {

@@ -195,6 +195,13 @@ impl Death {
     }
 }
 
+/// What is known of the process that a settled task ran in.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) cpu_ns: u64,
+    pub(crate) max_rss: u64,
+}
+
 /// What came back of a task.
 pub(crate) struct Report {
     pub(crate) outcome: Outcome,
@@ -215,6 +222,26 @@ impl TaskCell {
             // Relaxed: published by settling.
             extra.death.store(death.pack(), Ordering::Relaxed);
         }
+    }
+
+    /// None for a task that ran in none.
+    pub(crate) fn process(&self) -> Option<Process> {
+        let extra = self.extra_in(self.snapshot())?;
+        // Relaxed, all: published by settling.
+        let pid = extra.pid.load(Ordering::Relaxed);
+        (pid != 0).then(|| Process {
+            pid,
+            cpu_ns: extra.cpu_ns.load(Ordering::Relaxed),
+            max_rss: extra.max_rss.load(Ordering::Relaxed),
+        })
+    }
+
+    /// How often a settled task was started.
+    pub(crate) fn attempts(&self) -> u64 {
+        let remote = self.extra_in(self.snapshot()).map_or(0, |extra| {
+            extra.attempts.load(Ordering::Relaxed) // as above
+        });
+        u64::from(remote.max(u32::from(self.has_run())))
     }
 
     /// How the process of a settled task died, if it did.

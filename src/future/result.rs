@@ -150,7 +150,7 @@ impl TaskCell {
         if !source.shows_result(seen) || seen.payload() != BUFFER {
             return None;
         }
-        Some(source.buffer_in())
+        Some(source.buffer_in()).filter(|buffer| buffer.is_visible())
     }
 
     /// The value, unless it was taken.

@@ -42,6 +42,8 @@ mod linux {
     pub(crate) mod fd;
     pub(crate) mod fork;
     pub(crate) mod futex;
+    #[cfg(not(loom))]
+    pub(crate) mod host;
     pub(crate) mod memory;
     #[cfg(not(loom))]
     pub(crate) mod module;
@@ -56,6 +58,8 @@ mod linux {
     pub(crate) mod shm;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod socket;
+    #[cfg(not(loom))]
+    pub(crate) mod signal;
     #[cfg(not(loom))]
     pub(crate) mod spawn;
     pub(crate) mod thread;

@@ -57,6 +57,10 @@ impl Texts {
         self.0.iter()
     }
 
+    pub(crate) fn remove_if(&mut self, which: impl Fn(&Text) -> bool) {
+        self.0.retain(|text| !which(text));
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -102,5 +102,8 @@ mod supervisor;
 mod vtable;
 mod wire;
 
-pub(crate) use config::{Config, Initializer, OnDeath, StartMethod};
+pub(crate) use config::{
+    Config, DEFAULT_START_NS, Initializer, OnDeath, StartMethod, Texts, default_linger,
+    default_workers,
+};
 pub(crate) use pool::Pool;

@@ -92,7 +92,10 @@ impl Pool {
         let mut place = [0u8; ANSWER_LIMIT];
         let mut some = false;
         while round.has_room() {
-            let Some(answer) = child.wire.take_answer(&mut place) else { break };
+            let Some(answer) = child.wire.take_answer(&mut place) else {
+                child.areas.sweep_read();
+                break;
+            };
             some = true;
             if !self.take_answer(state, child, answer, round) {
                 return self.kill_child(state, child, Why::Damaged);
