@@ -97,9 +97,7 @@ impl<'a> Executor<'a> {
     ) -> Result<Submitted> {
         match self.arm() {
             Arm::Threads(pool) => pool.submit(work, bytes, spec, handle),
-            Arm::Processes(pool) => {
-                pool.submit(work, bytes, spec, handle).map(Submitted::Queued)
-            }
+            Arm::Processes(pool) => pool.submit(work, bytes, spec, handle).map(Submitted::Queued),
         }
     }
 

@@ -11,11 +11,9 @@ use crate::future::bound::FullPolicy;
 use crate::future::buffer::BufferRef;
 use crate::future::due::Moved;
 use crate::future::extra::Text;
-use crate::shared::Shared;
 use crate::process_pool::Texts;
-use crate::thread_pool::{
-    Config, DEFAULT_IDLE_NS, Initializer, WorkerHooks, default_workers,
-};
+use crate::shared::Shared;
+use crate::thread_pool::{Config, DEFAULT_IDLE_NS, Initializer, WorkerHooks, default_workers};
 use std::ffi::{c_char, c_void};
 use std::ptr;
 

@@ -56,10 +56,10 @@ mod linux {
     pub(crate) mod process;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod shm;
-    #[allow(dead_code)] // used by the process pool, which comes next
-    pub(crate) mod socket;
     #[cfg(not(loom))]
     pub(crate) mod signal;
+    #[allow(dead_code)] // used by the process pool, which comes next
+    pub(crate) mod socket;
     #[cfg(not(loom))]
     pub(crate) mod spawn;
     pub(crate) mod thread;

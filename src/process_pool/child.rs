@@ -8,10 +8,10 @@ use crate::platform::area::Area;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
+use crate::shared::Shared;
 use crate::transport::areas::{AreaCache, AreaPool};
 use crate::transport::control::Message;
 use crate::transport::link::SLOTS;
-use crate::shared::Shared;
 use std::collections::VecDeque;
 
 /// Where a child is in its life; see the module's head.
@@ -93,8 +93,8 @@ pub(super) struct Child {
     /// When its present phase must be over; none: any time.
     pub(super) deadline: Option<Instant>,
     pub(super) idle_since: Instant,
-    /// The socket is at its end.
-    pub(super) disconnected: bool,
+    /// Since when the socket is at its end.
+    pub(super) disconnected: Option<Instant>,
     /// Its resident size is over the limit: it gets no more tasks.
     pub(super) overweight: bool,
 }
@@ -134,7 +134,7 @@ impl Child {
             why: Why::Unknown,
             deadline,
             idle_since: now,
-            disconnected: false,
+            disconnected: None,
             overweight: false,
         })
     }
@@ -228,6 +228,19 @@ impl Child {
         self.order.iter().filter(|&&slot| self.wire.is_handed(slot)).count()
     }
 
+    /// When it is to be looked at again.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let gone = self.disconnected.filter(|_| self.phase != Phase::Dying);
+        [
+            self.deadline,
+            self.next_kill(),
+            gone.map(|since| since.plus(super::deadlines::DISCONNECTED_NS)),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
     /// When it is next to be killed because of a task.
     pub(super) fn next_kill(&self) -> Option<Instant> {
         if self.kills == 0 {
@@ -279,4 +292,3 @@ impl Child {
         left
     }
 }
-

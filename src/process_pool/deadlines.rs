@@ -17,6 +17,9 @@ use crate::future::timer::{NEVER, Nanoseconds, first_deadline};
 use crate::platform::clock::Instant;
 use crate::sync::Ordering;
 
+/// A worker whose end of the socket is closed has so long to end by itself.
+pub(super) const DISCONNECTED_NS: u64 = 100_000_000;
+
 /// The bit of a slot that a task sees as its stop flag.
 const STOP: u32 = 1;
 
@@ -25,7 +28,11 @@ enum Passed {
     /// It is settled, or out of reach.
     Nothing,
     Again(Instant),
-    Expire { option: &'static str, timeout: i64, running: bool },
+    Expire {
+        option: &'static str,
+        timeout: i64,
+        running: bool,
+    },
 }
 
 impl Pool {
@@ -172,12 +179,14 @@ impl Pool {
                 Phase::Starting if late => self.kill_child(state, child, Why::StartTimeout),
                 Phase::Leaving if late => self.kill_child(state, child, Why::LeaveTimeout),
                 _ if child.wire.is_damaged() => self.kill_child(state, child, Why::Damaged),
-                _ if child.disconnected && child.phase != Phase::Dying => {
-                    // Most often it is just ending: the supervisor will tell. If not, it has lost
-                    // its connection and must go.
-                    self.kill_child(state, child, Why::Disconnected);
-                }
-                _ => {}
+                // Most often it is just ending, and the supervisor will tell. If not, it has lost
+                // its connection and must go.
+                _ => match child.disconnected {
+                    Some(since) if now >= since.plus(DISCONNECTED_NS) => {
+                        self.kill_child(state, child, Why::Disconnected);
+                    }
+                    _ => {}
+                },
             }
         }
     }

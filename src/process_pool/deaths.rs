@@ -120,10 +120,7 @@ impl Pool {
             None if !state.killing => {
                 if let Err(task) = state.backlog.push_front(task) {
                     let text = b"no memory to queue the task again";
-                    round.push(Arrival::Verdict(
-                        task,
-                        Verdict::because(Outcome::Broken, -2, text),
-                    ));
+                    round.push(Arrival::Verdict(task, Verdict::because(Outcome::Broken, -2, text)));
                 }
             }
             None => self.end_unstarted(task, Verdict::new(Outcome::Cancelled), round),
@@ -203,7 +200,10 @@ fn describe(pool: &Pool, child: &Child, ended: &Ended) -> Line {
             "was killed: it damaged the memory it shares with the pool; a task writes where it must not"
         ),
         (Why::Disconnected, Death { signal: KILLED, .. }) => {
-            write!(line, "was killed: it closed its connection to the pool (a task that closes all descriptors?)")
+            write!(
+                line,
+                "was killed: it closed its connection to the pool (a task that closes all descriptors?)"
+            )
         }
         (Why::StartTimeout, _) => write!(
             line,
@@ -211,7 +211,9 @@ fn describe(pool: &Pool, child: &Child, ended: &Ended) -> Line {
              cfut_worker_main() or cfut_worker_run()?"
         ),
         (Why::LeaveTimeout, _) => write!(line, "was killed: it did not leave when it was told to"),
-        (Why::Orphaned, _) => write!(line, "ended with the supervisor of its pool, which was killed"),
+        (Why::Orphaned, _) => {
+            write!(line, "ended with the supervisor of its pool, which was killed")
+        }
         (_, Death { signal: 0, exit_code, .. }) => write!(
             line,
             "exited with status {exit_code} in a task: a task must return, and not call exit()"

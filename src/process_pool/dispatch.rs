@@ -130,7 +130,14 @@ impl Pool {
     }
 
     /// Gives one child up to `share` tasks; true: it got one.
-    fn fill(&self, state: &mut State, number: usize, ahead: u64, share: usize, now: Instant) -> bool {
+    fn fill(
+        &self,
+        state: &mut State,
+        number: usize,
+        ahead: u64,
+        share: usize,
+        now: Instant,
+    ) -> bool {
         let Some(mut child) = state.children[number] else { return false };
         // SAFETY: P1; nothing else of `state` that is used here reaches the child.
         let child = unsafe { child.as_mut() };
@@ -167,7 +174,13 @@ impl Pool {
         busy >= self.config.workers as usize
     }
 
-    fn hand_over(&self, state: &mut State, child: &mut Child, task: &TaskRef, now: Instant) -> Given {
+    fn hand_over(
+        &self,
+        state: &mut State,
+        child: &mut Child,
+        task: &TaskRef,
+        now: Instant,
+    ) -> Given {
         let Some(extra) = task.extra_in(task.snapshot()) else { return Given::Yes };
         // Relaxed, here and below: P1.
         let function = extra.function.load(Ordering::Relaxed);
@@ -349,7 +362,8 @@ pub(super) fn place_of(task: &TaskRef) -> Option<(usize, u16)> {
 
 fn is_withdrawn(task: &TaskRef) -> bool {
     // P1
-    task.extra_in(task.snapshot()).is_some_and(|extra| extra.place.load(Ordering::Relaxed) == WITHDRAWN)
+    task.extra_in(task.snapshot())
+        .is_some_and(|extra| extra.place.load(Ordering::Relaxed) == WITHDRAWN)
 }
 
 /// Keeps a task from being handed over. Called under `state`; whoever does that settles it.

@@ -140,7 +140,7 @@ impl Pool {
                 // SAFETY: P1: the state is locked.
                 self.drain_socket(unsafe { &mut *child });
                 // SAFETY: as above. Level-triggered: an end of file would wake for ever.
-                if unsafe { (*child).disconnected } {
+                if unsafe { (*child).disconnected.is_some() } {
                     // SAFETY: as above.
                     self.poller.remove(unsafe { (*child).fd() });
                 }
@@ -156,10 +156,9 @@ impl Pool {
 
     /// When there is something to look at, though nothing may have happened.
     fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
-        let children = state.children().flat_map(|child| [child.deadline, child.next_kill()]);
+        let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance =
-            self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
+        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
         let retry = (!state.backlog.is_empty() && self.wants_worker(state)
             || state.supervisor.must_retry())
         .then(|| now.plus(RETRY_NS));

@@ -78,8 +78,7 @@ impl Notifier {
         gone.try_reserve_exact(MOST as usize).ok()?;
         let mut batches = VecDeque::new();
         batches.try_reserve(64).ok()?;
-        let queue =
-            Queue { batches, threads: 0, idle: 0, retry: Instant(0), closed: false, gone };
+        let queue = Queue { batches, threads: 0, idle: 0, retry: Instant(0), closed: false, gone };
         Some(Notifier { queue: Lock::new(queue), signal: Futex32::new(0) })
     }
 

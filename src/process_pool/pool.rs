@@ -102,13 +102,17 @@ impl State {
 
     pub(super) fn children_mut(&mut self) -> impl Iterator<Item = &mut Child> {
         // SAFETY: as above, and each is reached once.
-        self.children.iter_mut().filter_map(|child| child.map(|mut child| unsafe { child.as_mut() }))
+        self.children
+            .iter_mut()
+            .filter_map(|child| child.map(|mut child| unsafe { child.as_mut() }))
     }
 
     pub(super) fn child(&mut self, number: u32, generation: u32) -> Option<&mut Child> {
         let child = self.children.get(number as usize).copied().flatten();
         // SAFETY: as above.
-        child.map(|mut child| unsafe { child.as_mut() }).filter(|child| child.generation == generation)
+        child
+            .map(|mut child| unsafe { child.as_mut() })
+            .filter(|child| child.generation == generation)
     }
 
     /// Takes a child out; None when there is none of that number and generation.

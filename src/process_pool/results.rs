@@ -176,10 +176,12 @@ impl Pool {
         }
         // The memory it names must be here before the slot is given up.
         let payload = match &child.slots[slot as usize] {
-            Slot::Handed(handed) => match self.payload_of(child, &handed.task.clone(), head, data) {
-                Some(payload) => Some(payload),
-                None => return false,
-            },
+            Slot::Handed(handed) => {
+                match self.payload_of(child, &handed.task.clone(), head, data) {
+                    Some(payload) => Some(payload),
+                    None => return false,
+                }
+            }
             _ => None,
         };
         let progress = child.wire.slot(slot).progress();
@@ -276,7 +278,7 @@ impl Pool {
                     }
                 }
                 Ok(None) => {
-                    child.disconnected = true;
+                    child.disconnected.get_or_insert_with(Instant::now);
                     return;
                 }
                 Err(_) => return,

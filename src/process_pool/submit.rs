@@ -160,10 +160,7 @@ impl Pool {
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
         // SAFETY: fresh, with these references.
         let made = unsafe {
-            Made {
-                task: TaskRef::from_raw(cell),
-                handle: handle.then(|| TaskRef::from_raw(cell)),
-            }
+            Made { task: TaskRef::from_raw(cell), handle: handle.then(|| TaskRef::from_raw(cell)) }
         };
         made.task.set_owner(self.as_owner());
         made.task.stamp_accepted(clock::ticks());

@@ -170,13 +170,8 @@ impl Pool {
         }
         let parts = Parts::of(&self.config, &worker, &nonce, depth)?;
         let config = parts.store(&self.config, &worker, depth)?;
-        let start = Message::Start {
-            nonce,
-            protocol: PROTOCOL,
-            version: 0,
-            role: Role::Supervisor,
-            depth,
-        };
+        let start =
+            Message::Start { nonce, protocol: PROTOCOL, version: 0, role: Role::Supervisor, depth };
         ours.send(start.encode().as_bytes(), &[&config])
             .map_err(system("the supervisor could not be told what it is for"))?;
         let argv = parts.argv_refs()?;
@@ -194,7 +189,10 @@ impl Pool {
                 _ => Kind::System,
             };
             let path = Lossy(worker.path.to_bytes());
-            Error::new(kind, format_args!("the worker program {path} could not be executed: {errno}"))
+            Error::new(
+                kind,
+                format_args!("the worker program {path} could not be executed: {errno}"),
+            )
         })?;
         self.poller
             .add(ours.fd(), manager::SUPERVISOR)
@@ -319,12 +317,10 @@ impl Pool {
         state.supervisor.ready = false;
         round.busy = true;
         for number in 0..state.children.len() as u32 {
-            let Some(generation) =
-                state.children[number as usize].map(|child| {
-                    // SAFETY: P1.
-                    unsafe { child.as_ref() }.generation
-                })
-            else {
+            let Some(generation) = state.children[number as usize].map(|child| {
+                // SAFETY: P1.
+                unsafe { child.as_ref() }.generation
+            }) else {
                 continue;
             };
             let Some(mut child) = state.remove_child(number, generation) else { continue };
@@ -376,7 +372,12 @@ impl Pool {
         }
     }
 
-    fn make_child(&self, state: &mut State, number: u32, now: Instant) -> std::result::Result<(), Errno> {
+    fn make_child(
+        &self,
+        state: &mut State,
+        number: u32,
+        now: Instant,
+    ) -> std::result::Result<(), Errno> {
         let no_memory = Errno(libc::ENOMEM);
         let generation = state.generation;
         let wire = Wire::create(c"cfutures-link")?;
@@ -384,8 +385,7 @@ impl Pool {
         let (ours, theirs) = Socket::pair()?;
         let deadline = self.config.start_timeout.map(|timeout| now.plus(timeout));
         let link = wire.fd().duplicate()?;
-        let child =
-            Child::new(number, generation, wire, ours, now, deadline).ok_or(no_memory)?;
+        let child = Child::new(number, generation, wire, ours, now, deadline).ok_or(no_memory)?;
         let child = memory::try_box(child).map_err(|_| no_memory)?;
         // SAFETY: fresh; given up below if it is not taken.
         let made = super::pool::ChildBox(child);
@@ -470,9 +470,10 @@ impl Parts {
         }
         for variable in process::environment() {
             let name = name_of(variable.to_bytes());
-            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE].map(CStr::to_bytes).contains(&name);
-            let replaced =
-                config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
+            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE]
+                .map(CStr::to_bytes)
+                .contains(&name);
+            let replaced = config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
             if !ours && !replaced {
                 push(&mut parts.envp, variable.to_bytes())?;
             }
@@ -528,7 +529,9 @@ impl Parts {
                 };
                 function = functions::encode(name, worker.is_this)?;
                 let mut from = Reader(&function);
-                let Some(function) = FunctionRef::decode(&mut from) else { return Err(no_memory()) };
+                let Some(function) = FunctionRef::decode(&mut from) else {
+                    return Err(no_memory());
+                };
                 Some(config::Initializer { function, data: initializer.data.bytes() })
             }
         };
@@ -573,7 +576,6 @@ fn refs(list: &[CString]) -> Result<Vec<&CStr>> {
     refs.extend(list.iter().map(CString::as_c_str));
     Ok(refs)
 }
-
 
 #[cfg(all(test, not(loom)))]
 mod tests {

@@ -57,9 +57,8 @@ impl Pool {
     /// Queues a piped task, or says how it ends instead.
     fn take_piped(&self, task: &TaskRef) -> Result<(), Verdict> {
         let named = task.spec().map_or(&b""[..], |spec| spec.function.as_bytes());
-        let failed = |outcome, code| {
-            error::with_last(|text| Err(Verdict::because(outcome, code, text)))
-        };
+        let failed =
+            |outcome, code| error::with_last(|text| Err(Verdict::because(outcome, code, text)));
         const NOT_FOUND: i32 = -8;
         const NO_MEMORY: i32 = -2;
         let Some(function) = task.piped_function() else { return failed(Outcome::Broken, 0) };
@@ -195,4 +194,3 @@ unsafe fn progress(owner: NonNull<Owner>, task: &TaskRef) -> Option<(u64, u64)> 
     let (child, slot) = state.find(task)?;
     Some(child.wire.slot(slot).progress())
 }
-
