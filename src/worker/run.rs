@@ -15,7 +15,7 @@ use crate::future::run::{self, Ended};
 use crate::platform::area::Area;
 use crate::platform::clock::{self, Instant};
 use crate::platform::socket::MOST_FDS;
-use crate::platform::{Errno, process};
+use crate::platform::{Errno, fork, process};
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::transport::areas::AreaCache;
@@ -33,16 +33,17 @@ struct Main {
     functions: Functions,
     /// Areas of the host's.
     areas: AreaCache,
-    process: i32,
+    /// The generation of this process: another one is a forked child of it.
+    generation: u32,
     /// Processor time at the end of the last task, if the next one follows at once.
     used: Option<u64>,
 }
 
 /// Runs tasks until the host says that it is enough. Not contained: calls the user.
 pub(super) fn run_tasks(worker: &'static Worker, tasks: Consumer<Ring>, spin_ns: u64) {
-    let process = process::own_id();
+    let generation = fork::generation();
     let (functions, areas) = (Functions::new(), AreaCache::new());
-    let mut main = Main { worker, tasks, functions, areas, process, used: None };
+    let mut main = Main { worker, tasks, functions, areas, generation, used: None };
     loop {
         let next = library(|| main.next(spin_ns));
         match next {
@@ -239,13 +240,13 @@ impl Main {
         let Started { slot, task } = started;
         let used = self.used.take().unwrap_or_else(process::processor_time);
         let begun = clock::ticks();
-        let process = self.process;
+        let generation = self.generation;
         let mut last = used;
         let ended = {
             let _unreturned = Unreturned;
             let _user = due::InUser::enter();
             let ended = run::run_started(task, |_, _| {
-                if process::own_id() != process {
+                if fork::generation() != generation {
                     return None;
                 }
                 let ran = clock::ticks().saturating_sub(begun);
@@ -259,7 +260,7 @@ impl Main {
             std::mem::forget(_unreturned);
             ended
         };
-        leave_if_forked(process);
+        leave_if_forked(generation);
         self.used = Some(last);
         if let Ended::Settled(_) = ended {
             library(|| slot.ship());
@@ -281,8 +282,8 @@ fn damaged(how: &str) -> ! {
 }
 
 /// A task forked and has returned in the child: the task is the parent's.
-pub(super) fn leave_if_forked(process: i32) {
-    if process::own_id() != process {
+pub(super) fn leave_if_forked(generation: u32) {
+    if fork::generation() != generation {
         process::flush_streams();
         process::leave(0);
     }
