@@ -1,10 +1,11 @@
 //! The arms behind `cfut_executor`: which kind of executor a handle is. No logic.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
-use crate::future::owner::{Owner, OwnerRef};
+use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
+use crate::process_pool;
 use crate::shared::Shared;
 use crate::sync::Timeout;
 use crate::thread_pool::{self, Pool, Submitted};
@@ -18,6 +19,7 @@ pub(crate) struct Executor<'a>(&'a Owner);
 
 enum Arm<'a> {
     Threads(&'a Pool),
+    Processes(&'a process_pool::Pool),
 }
 
 impl<'a> Executor<'a> {
@@ -30,32 +32,58 @@ impl<'a> Executor<'a> {
 
     #[inline(always)]
     fn arm(self) -> Arm<'a> {
-        // SAFETY: thread pools are the only kind there is, and `from_ptr` was given a
-        // pointer to a whole one.
-        Arm::Threads(unsafe { Pool::of(NonNull::from(self.0)) })
+        let owner = NonNull::from(self.0);
+        // SAFETY: the table tells the kind, and `from_ptr` was given a pointer to a whole one.
+        unsafe {
+            match self.0.vtable.kind {
+                Executors::Threads => Arm::Threads(Pool::of(owner)),
+                Executors::Processes => Arm::Processes(process_pool::Pool::of(owner)),
+            }
+        }
+    }
+
+    /// Its tasks run in other processes: functions and pointers of this one mean nothing there.
+    pub(crate) fn is_elsewhere(self) -> bool {
+        self.0.vtable.kind == Executors::Processes
+    }
+
+    /// An error where functions of this process cannot be called.
+    pub(crate) fn refuse_calls(self) -> Result<()> {
+        if self.is_elsewhere() {
+            return fail!(
+                NotSupported,
+                "the executor's tasks run in other processes, where callbacks and continuations of \
+                 this one cannot be called; use cfut_future_pipe, another executor, or none"
+            );
+        }
+        Ok(())
     }
 
     pub(crate) fn retain(self) -> OwnerRef {
         match self.arm() {
             Arm::Threads(pool) => pool.retain(),
+            Arm::Processes(pool) => pool.retain(),
         }
     }
 
     pub(crate) fn add_handle(self) {
         match self.arm() {
             Arm::Threads(pool) => pool.add_handle(),
+            Arm::Processes(pool) => pool.add_handle(),
         }
     }
 
     pub(crate) fn drop_handle(self) {
         match self.arm() {
             Arm::Threads(pool) => pool.drop_handle(),
+            Arm::Processes(pool) => pool.drop_handle(),
         }
     }
 
     pub(crate) fn check_fork(self) -> Result<()> {
         match self.arm() {
             Arm::Threads(pool) => pool.check_fork(),
+            Arm::Processes(pool) => pool.check_fork(),
         }
     }
 
@@ -69,6 +97,7 @@ impl<'a> Executor<'a> {
     ) -> Result<Submitted> {
         match self.arm() {
             Arm::Threads(pool) => pool.submit(work, bytes, spec, handle),
+            Arm::Processes(pool) => pool.submit(work, bytes, spec, handle).map(Submitted::Queued),
         }
     }
 
@@ -84,16 +113,22 @@ impl<'a> Executor<'a> {
         data: Data<'_>,
         out: *mut NonNull<TaskCell>,
     ) -> Option<Result<()>> {
-        match self.arm() {
-            // SAFETY: by the contract.
-            Arm::Threads(pool) => unsafe { pool.submit_straight(function, data, out) },
+        // Looked at before the table: of this one word only thread pools leave all bits clear.
+        if !self.0.is_plain() {
+            return None;
         }
+        // SAFETY: a thread pool: all others call for attention as long as they live.
+        let pool = unsafe { Pool::of(NonNull::from(self.0)) };
+        // SAFETY: by the contract.
+        unsafe { pool.submit_straight(function, data, out) }
     }
 
     /// Runs what `submit` left to its caller. Not contained: calls the user.
     pub(crate) fn run_here(self, task: TaskRef) {
         match self.arm() {
             Arm::Threads(pool) => thread_pool::run_in_caller(pool, task),
+            // They never leave one to its caller.
+            Arm::Processes(_) => drop(task),
         }
     }
 
@@ -112,12 +147,17 @@ impl<'a> Executor<'a> {
             Arm::Threads(pool) => unsafe {
                 pool.submit_many(make_work, item_size, count, spec, out)
             },
+            // SAFETY: by the contract.
+            Arm::Processes(pool) => unsafe {
+                pool.submit_many(make_work, item_size, count, spec, out)
+            },
         }
     }
 
     pub(crate) fn shutdown(self, flags: u32, timeout: Timeout) -> Result<bool> {
         match self.arm() {
             Arm::Threads(pool) => pool.shutdown(flags, timeout),
+            Arm::Processes(pool) => pool.shutdown(flags, timeout),
         }
     }
 
@@ -125,12 +165,14 @@ impl<'a> Executor<'a> {
     pub(crate) fn refuse_own_task(self) -> Result<()> {
         match self.arm() {
             Arm::Threads(pool) => pool.refuse_own_task(),
+            Arm::Processes(pool) => pool.refuse_own_task(),
         }
     }
 
     pub(crate) fn warm(self, timeout: Timeout) -> Result<bool> {
         match self.arm() {
             Arm::Threads(pool) => pool.warm(timeout),
+            Arm::Processes(pool) => pool.warm(timeout),
         }
     }
 
@@ -138,6 +180,7 @@ impl<'a> Executor<'a> {
         self.check_fork()?;
         match self.arm() {
             Arm::Threads(pool) => Ok(pool.figure(figure)),
+            Arm::Processes(pool) => Ok(pool.figure(figure)),
         }
     }
 
@@ -145,6 +188,7 @@ impl<'a> Executor<'a> {
         self.check_fork()?;
         let written = match self.arm() {
             Arm::Threads(pool) => pool.write_json(out),
+            Arm::Processes(pool) => pool.write_json(out),
         };
         written.map_err(|_| {
             Error::new(Kind::System, format_args!("the snapshot could not be written"))

@@ -22,6 +22,8 @@ pub mod fuzzing;
 mod local;
 mod log;
 mod platform;
+#[cfg(not(loom))]
+mod process_pool;
 mod quiet;
 mod shared;
 mod sync;

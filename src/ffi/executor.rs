@@ -4,12 +4,14 @@ use super::guard;
 use super::handle;
 use super::keys;
 use super::options::Options;
+use super::processes;
 use super::status;
 use super::types::{cfut_executor, cfut_options, cfut_status};
 use crate::error::{Result, fail};
 use crate::future::due;
 use crate::future::wait::Blocking;
 use crate::local;
+use crate::process_pool;
 use crate::sync::Timeout;
 use crate::thread_pool::Pool;
 use crate::trace::figures::Figure;
@@ -49,19 +51,46 @@ pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
     })
 }
 
-/// Makes a pool of worker processes.
+/// Makes a pool of worker processes. A crash, a hang or a leak in a task costs that task, and
+/// nothing else: its future ends as CFUT_CRASHED, tasks that had not begun go to other workers, and
+/// the pool makes another worker.
+///
+/// A worker is this program, executed again, if it calls cfut_worker_main() at the top of main();
+/// else the program of CFUT_OPT_WORKER_PROGRAM; else cfutures-worker, which lies beside the library
+/// and reaches functions in shared objects. It has the directory and the environment of this
+/// process at the time of this call, standard output and error, /dev/null as standard input, no
+/// other descriptor, default signal handling, and a process group of its own. Neither workers nor
+/// their supervisor are seen by waitpid() or SIGCHLD here; none of them outlives this process.
+///
+/// Tasks start in the order submitted; a worker may be given a few ahead, which are taken back when
+/// another one is idle. Arguments and results are copied once each way, CFUT_BUFFER_SHARED buffers
+/// not at all. A result's message is kept up to 8 KiB.
 ///
 /// @param options borrowed and copied; NULL: all defaults.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL out.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// @return CFUT_OK: the supervisor runs, workers start with the first tasks; CFUT_EINVAL: NULL out,
+/// or options that contradict each other; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for
+/// process pools, or pools nested more than 8 deep; CFUT_ENOENT: no worker program; CFUT_ESYS: no
+/// descriptor, thread or process.
+/// Thread: any. Blocks: until the supervisor has been executed, a millisecond or so. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_process_pool_new(
     options: *const cfut_options,
     out: *mut *mut cfut_executor,
 ) -> cfut_status {
-    let _ = options;
-    not_yet(out, "process pools come with a later version")
+    guard::status(|| {
+        // SAFETY: the contract of `ffi`.
+        let out = unsafe { handle::output(out, "out") }?;
+        let config = if options.is_null() {
+            processes::config(&Options::NONE)?
+        } else {
+            // SAFETY: the contract of `ffi`.
+            processes::config(unsafe { handle::borrow_builder::<Options>(options) }?)?
+        };
+        let pool = process_pool::Pool::new(config)?;
+        out.write(handle::give_executor(pool));
+        Ok(status::OK)
+    })
 }
 
 /// Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
@@ -237,8 +266,10 @@ pub unsafe extern "C-unwind" fn cfut_executor_warm(
 /// also by several threads. The handle stays valid and is released as always.
 ///
 /// Tasks already accepted run, unless CFUT_SHUTDOWN_CANCEL cancels those that have not started.
-/// CFUT_SHUTDOWN_STOP raises the stop flag of those that run. Threads cannot be killed: with
-/// them CFUT_SHUTDOWN_KILL and CFUT_SHUTDOWN_TERM do what CFUT_SHUTDOWN_STOP does.
+/// CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
+/// kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
+/// sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
+/// cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
 ///
 /// @param executor borrowed.
 /// @param flags CFUT_SHUTDOWN_ bits, 0 for none.

@@ -322,12 +322,27 @@ pub unsafe extern "C-unwind" fn cfut_future_info(
         let value = match key {
             keys::INFO_QUEUED_NS => clock::ticks_to_ns(queued),
             keys::INFO_RUN_NS => clock::ticks_to_ns(ran),
-            keys::INFO_ATTEMPTS => u64::from(cell.has_run()),
-            _ => 0,
+            keys::INFO_ATTEMPTS => cell.attempts(),
+            key => remote_info(cell, key),
         };
         out.write(i64::try_from(value).unwrap_or(i64::MAX));
         Ok(status::OK)
     })
+}
+
+/// What is known of the process that a task ran in.
+fn remote_info(cell: &TaskCell, key: i32) -> u64 {
+    let Some(process) = cell.process() else { return 0 };
+    let death = cell.death().unwrap_or_default();
+    match key {
+        keys::INFO_WORKER_PID => u64::from(process.pid),
+        keys::INFO_CPU_NS => process.cpu_ns,
+        keys::INFO_MAX_RSS => process.max_rss,
+        keys::INFO_EXIT_CODE => u64::from(death.exit_code),
+        keys::INFO_SIGNAL => u64::from(death.signal),
+        keys::INFO_OUT_OF_MEMORY => u64::from(death.out_of_memory),
+        _ => 0,
+    }
 }
 
 /// How far a task says it is, with cfut_promise_set_progress(); also after its end.
@@ -416,7 +431,7 @@ pub unsafe extern "C-unwind" fn cfut_future_cancel(
 /// thread; in this one if the call fails.
 /// @param arg_free NULL for none.
 /// @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
-/// the parent process's.
+/// the parent process's; CFUT_ENOTSUP: the executor's tasks run in other processes.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_on_done(
@@ -439,6 +454,7 @@ pub unsafe extern "C-unwind" fn cfut_future_on_done(
         match unsafe { handle::borrow_optional_executor(executor) } {
             Some(executor) => {
                 executor.check_fork()?;
+                executor.refuse_calls()?;
                 let owner = Some(executor.retain());
                 then::continue_with(
                     &future,
@@ -498,6 +514,9 @@ pub unsafe extern "C-unwind" fn cfut_future_then(
         let call = ThenCall::Then(function);
         // SAFETY: the contract of `ffi`.
         let executor = unsafe { handle::borrow_optional_executor(executor) };
+        if let Some(executor) = executor {
+            executor.refuse_calls()?;
+        }
         // SAFETY: the contract of `ffi`.
         unsafe { continue_with(future, executor, call, arg, arg_free, None, out) }?;
         moved.hand_on();
@@ -538,7 +557,7 @@ pub unsafe extern "C-unwind" fn cfut_future_pipe(
                 "time-outs of piped tasks are not supported by this version"
             );
         }
-        let call = ThenCall::Pipe(task.function()?);
+        let call = ThenCall::Pipe(task.function_for(executor)?);
         let spec = task.spec().cloned();
         // SAFETY: the contract of `ffi`.
         unsafe { continue_with(future, Some(executor), call, ptr::null_mut(), None, spec, out) }

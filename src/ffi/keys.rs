@@ -75,14 +75,14 @@ keys! { TASKS:
     TASK_TOTAL_TIMEOUT_NS = 3, TIME, ANY;
     TASK_GRACE_NS = 4, TIME, ANY;
     TASK_PRIORITY = 5, -1, 1;
-    TASK_ATTEMPTS = 6, 1, ANY;
+    TASK_ATTEMPTS = 6, 1, u32::MAX as i64;
     TASK_CHUNK = 7, 0, ANY;
     TASK_WINDOW = 8, -1, ANY;
     TASK_OUTPUT_LIMIT = 9, TIME, ANY;
 }
 
 /// Task keys whose executors or calls come with a later version.
-pub(super) const LATER_TASKS: &[i32] = &[TASK_GRACE_NS, TASK_ATTEMPTS, TASK_CHUNK, TASK_WINDOW];
+pub(super) const LATER_TASKS: &[i32] = &[TASK_CHUNK, TASK_WINDOW];
 
 keys! { TASK_TEXTS:
     TASK_NAME = 64, 0, 0;

@@ -33,6 +33,7 @@ mod keys;
 mod library;
 mod map;
 mod options;
+mod processes;
 mod promise;
 mod queue;
 mod status;

@@ -6,14 +6,14 @@ use super::keys;
 use super::status;
 use super::task::Target;
 use super::types::{cfut_free_fn, cfut_hook_fn, cfut_options, cfut_status, cfut_task};
-use crate::error::{Error, Result, fail};
+use crate::error::{Error, Lossy, Result, fail};
+use crate::future::bound::FullPolicy;
 use crate::future::buffer::BufferRef;
 use crate::future::due::Moved;
 use crate::future::extra::Text;
+use crate::process_pool::Texts;
 use crate::shared::Shared;
-use crate::thread_pool::{
-    Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, WorkerHooks, default_workers,
-};
+use crate::thread_pool::{Config, DEFAULT_IDLE_NS, Initializer, WorkerHooks, default_workers};
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
@@ -23,11 +23,13 @@ const INTEGERS: usize = keys::OPTIONS.len() + 1;
 pub(crate) struct Options {
     /// By key; None = not set.
     integers: [Option<i64>; INTEGERS],
-    name: Option<Text>,
-    /// Texts that no executor of this version knows: the keys, in the order set.
-    unsupported_text: Option<i32>,
-    initializer: Option<First>,
-    hooks: Option<Shared<WorkerHooks>>,
+    /// By key, from the first text's on; None = not set.
+    texts: [Option<Text>; keys::OPTION_TEXTS.len()],
+    pub(super) initializer: Option<First>,
+    pub(super) hooks: Option<Shared<WorkerHooks>>,
+    /// Of worker programs: arguments, and variables as NAME=value.
+    pub(super) arguments: Texts,
+    pub(super) environment: Texts,
 }
 
 /// What each worker runs before its first task.
@@ -47,15 +49,73 @@ impl First {
 }
 
 impl Options {
-    const NONE: Options = Options {
+    pub(super) const NONE: Options = Options {
         integers: [None; INTEGERS],
-        name: None,
-        unsupported_text: None,
+        texts: [const { None }; keys::OPTION_TEXTS.len()],
         initializer: None,
         hooks: None,
+        arguments: Texts::NONE,
+        environment: Texts::NONE,
     };
 
-    fn get(&self, key: i32) -> Option<i64> {
+    /// A copy of a text option; empty if it is not set.
+    pub(super) fn text(&self, key: i32) -> Result<Text> {
+        match self.text_place(key) {
+            Some(Some(text)) => {
+                let copy = Text::copy(text.as_bytes());
+                copy.ok_or_else(|| Error::no_memory("a text option", text.as_bytes().len()))
+            }
+            _ => Ok(Text::EMPTY),
+        }
+    }
+
+    fn text_place(&self, key: i32) -> Option<&Option<Text>> {
+        self.texts.get(usize::try_from(key - keys::OPTION_TEXTS[0].number).ok()?)
+    }
+
+    /// When idle workers leave, and how many stay.
+    pub(super) fn idling(&self, workers: u32) -> (u32, Option<u64>) {
+        let idle = self.get(keys::OPT_IDLE_NS);
+        let keep = match (self.get(keys::OPT_MIN_WORKERS), idle) {
+            (Some(set), _) => set as u32,
+            (None, None) => workers,
+            (None, Some(_)) => 0,
+        };
+        let idle_ns = match idle {
+            _ if keep == workers && idle.is_none() => None,
+            None => Some(DEFAULT_IDLE_NS),
+            Some(i64::MIN..0) => None,
+            Some(set) => Some(set as u64),
+        };
+        (keep, idle_ns)
+    }
+
+    pub(super) fn full_policy(&self) -> FullPolicy {
+        match self.get(keys::OPT_FULL_POLICY) {
+            None | Some(0) => FullPolicy::Block,
+            Some(1) => FullPolicy::Reject,
+            Some(_) => FullPolicy::RunInCaller,
+        }
+    }
+
+    /// An error if one of these is set: nothing is accepted and ignored.
+    pub(super) fn refuse(&self, integers: &[i32], texts: &[i32], why: &str) -> Result<()> {
+        for &key in integers {
+            if self.get(key).is_some() {
+                let key = keys::find(keys::OPTIONS, key, "option")?;
+                return fail!(NotSupported, "{} is {why}", key.name);
+            }
+        }
+        for &key in texts {
+            if self.text_place(key).is_some_and(Option::is_some) {
+                let key = keys::find(keys::OPTION_TEXTS, key, "option")?;
+                return fail!(NotSupported, "{} is {why}", key.name);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn get(&self, key: i32) -> Option<i64> {
         self.integers.get(key as usize).copied().flatten()
     }
 
@@ -63,32 +123,24 @@ impl Options {
     pub(super) fn for_threads(options: Option<&Options>) -> Result<Config> {
         let none = Options::NONE;
         let options = options.unwrap_or(&none);
-        options.refuse_foreign_keys()?;
+        options.refuse(
+            keys::PROCESS_OPTIONS,
+            &[keys::OPT_WORKER_PROGRAM, keys::OPT_PRELOAD],
+            "for process pools; threads have no such thing",
+        )?;
+        options.refuse(&[], &[keys::OPT_TRACE_FILE], "of a later version")?;
+        if !options.arguments.is_empty() || !options.environment.is_empty() {
+            return fail!(NotSupported, "arguments and environment are those of worker processes");
+        }
         let workers = options.get(keys::OPT_WORKERS).map_or_else(default_workers, |set| set as u32);
-        let idle = options.get(keys::OPT_IDLE_NS);
-        let keep = match (options.get(keys::OPT_MIN_WORKERS), idle) {
-            (Some(set), _) => set as u32,
-            (None, None) => workers,
-            (None, Some(_)) => 0,
-        };
-        let name =
-            options.name.as_ref().map_or(Some(Text::EMPTY), |name| Text::copy(name.as_bytes()));
+        let (keep, idle_ns) = options.idling(workers);
         Ok(Config {
             workers,
             keep,
-            idle_ns: match idle {
-                _ if keep == workers && idle.is_none() => None,
-                None => Some(DEFAULT_IDLE_NS),
-                Some(i64::MIN..0) => None,
-                Some(set) => Some(set as u64),
-            },
+            idle_ns,
             queue_limit: options.get(keys::OPT_QUEUE_LIMIT).unwrap_or(0) as u64,
             queue_bytes: options.get(keys::OPT_QUEUE_BYTES).unwrap_or(0) as u64,
-            full_policy: match options.get(keys::OPT_FULL_POLICY) {
-                None | Some(0) => FullPolicy::Block,
-                Some(1) => FullPolicy::Reject,
-                Some(_) => FullPolicy::RunInCaller,
-            },
+            full_policy: options.full_policy(),
             full_timeout: options.get(keys::OPT_FULL_TIMEOUT_NS).unwrap_or(-1),
             stack_size: options.get(keys::OPT_STACK_SIZE).unwrap_or(0) as usize,
             nice: options.get(keys::OPT_NICE).map(|set| set as i32),
@@ -97,31 +149,10 @@ impl Options {
                 Some(set) => set as u64,
             },
             waiters_help: options.get(keys::OPT_WAITERS_HELP) == Some(1),
-            name: name.ok_or_else(|| Error::no_memory("the executor's name", 64))?,
+            name: options.text(keys::OPT_NAME)?,
             initializer: options.initializer.as_ref().map(First::for_threads).transpose()?,
             hooks: options.hooks.clone(),
         })
-    }
-
-    /// Nothing is accepted and ignored.
-    fn refuse_foreign_keys(&self) -> Result<()> {
-        for &key in keys::PROCESS_OPTIONS {
-            if self.get(key).is_some() {
-                let key = keys::find(keys::OPTIONS, key, "option")?;
-                return fail!(
-                    NotSupported,
-                    "{} is for process pools; threads have no such limit",
-                    key.name
-                );
-            }
-        }
-        match self.unsupported_text {
-            None => Ok(()),
-            Some(key) => {
-                let key = keys::find(keys::OPTION_TEXTS, key, "option")?;
-                fail!(NotSupported, "{} is not for thread pools of this version", key.name)
-            }
-        }
     }
 }
 
@@ -206,15 +237,17 @@ pub unsafe extern "C-unwind" fn cfut_options_set_text(
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
         let options = unsafe { handle::change_builder::<Options>(options) }?;
-        keys::find(keys::OPTION_TEXTS, key, "text option")?;
+        let entry = keys::find(keys::OPTION_TEXTS, key, "text option")?;
         // SAFETY: the contract of `ffi`.
         let text = unsafe { handle::borrow_text(text, "the text") }?;
-        if key != keys::OPT_NAME {
-            options.unsupported_text = Some(key);
-            return Ok(status::OK);
-        }
         let copy = Text::copy(text).ok_or_else(|| Error::no_memory("a text", text.len()))?;
-        options.name = Some(copy);
+        if copy.as_bytes().len() != text.len() {
+            return fail!(Invalid, "{} has {} bytes, more than a text may", entry.name, text.len());
+        }
+        let place = (key - keys::OPTION_TEXTS[0].number) as usize;
+        if let Some(place) = options.texts.get_mut(place) {
+            *place = Some(copy);
+        }
         Ok(status::OK)
     })
 }
@@ -296,11 +329,11 @@ pub unsafe extern "C-unwind" fn cfut_options_set_worker_hooks(
     status
 }
 
-/// Process pools: adds an argument of the worker program.
+/// Process pools: adds an argument of the worker program named by CFUT_OPT_WORKER_PROGRAM.
 ///
 /// @param options borrowed.
 /// @param arg copied, UTF-8.
-/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM. Thread pools refuse arguments.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_add_worker_arg(
@@ -309,20 +342,24 @@ pub unsafe extern "C-unwind" fn cfut_options_add_worker_arg(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::change_builder::<Options>(options)?;
-            handle::borrow_text(arg, "the argument")?;
-        }
-        fail!(NotSupported, "process pools come with a later version")
+        let (options, arg) = unsafe {
+            (handle::change_builder::<Options>(options)?, handle::borrow_text(arg, "the argument")?)
+        };
+        let no_memory = || Error::no_memory("an argument", arg.len());
+        let copy = Text::copy(arg).filter(|copy| copy.as_bytes().len() == arg.len());
+        options.arguments.push(copy.ok_or_else(no_memory)?).ok_or_else(no_memory)?;
+        Ok(status::OK)
     })
 }
 
-/// Process pools: adds or changes a variable in the environment of the worker program.
+/// Process pools: adds or changes a variable in the environment of the workers. Without, they
+/// have the environment that the process had when the pool was made.
 ///
 /// @param options borrowed.
-/// @param name copied.
+/// @param name copied; not empty, and without '='.
 /// @param value copied.
-/// @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or no name of a variable; CFUT_ENOMEM. Thread pools refuse
+/// variables.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_add_worker_env(
@@ -332,11 +369,28 @@ pub unsafe extern "C-unwind" fn cfut_options_add_worker_env(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::change_builder::<Options>(options)?;
-            handle::borrow_text(name, "the name")?;
-            handle::borrow_text(value, "the value")?;
+        let (options, name, value) = unsafe {
+            (
+                handle::change_builder::<Options>(options)?,
+                handle::borrow_text(name, "the name")?,
+                handle::borrow_text(value, "the value")?,
+            )
+        };
+        if name.is_empty() || name.contains(&b'=') {
+            return fail!(Invalid, "\"{}\" is no name of a variable", Lossy(name));
         }
-        fail!(NotSupported, "process pools come with a later version")
+        let length = name.len() + 1 + value.len();
+        let no_memory = || Error::no_memory("a variable", length);
+        let mut entry = Vec::new();
+        entry.try_reserve_exact(length).map_err(|_| no_memory())?;
+        entry.extend_from_slice(name);
+        entry.push(b'=');
+        entry.extend_from_slice(value);
+        let copy = Text::copy(&entry).filter(|copy| copy.as_bytes().len() == length);
+        let copy = copy.ok_or_else(no_memory)?;
+        // The last value of a name counts.
+        options.environment.remove_if(|set| set.as_bytes().starts_with(&entry[..=name.len()]));
+        options.environment.push(copy).ok_or_else(no_memory)?;
+        Ok(status::OK)
     })
 }

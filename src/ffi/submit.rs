@@ -210,7 +210,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
                 handle::borrow_bytes(data, len)?,
             )
         };
-        let work = Work::Bytes(task.function()?, data);
+        let work = Work::Bytes(task.function_for(executor)?, data);
         let submitted = executor.submit(work, len as u64, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
@@ -246,7 +246,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
             )
         };
         let bytes = buffer.len() as u64;
-        let work = Work::Buffer(task.function()?, (*buffer).clone());
+        let work = Work::Buffer(task.function_for(executor)?, (*buffer).clone());
         let submitted = executor.submit(work, bytes, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
@@ -342,7 +342,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_many(
         if count > isize::MAX as usize / 8 {
             return Err(Error::no_memory("a batch of tasks", usize::MAX));
         }
-        let function = task.function()?;
+        let function = task.function_for(executor)?;
         let work = |place: usize| {
             Work::Bytes(function, &items[place * item_size..(place + 1) * item_size])
         };

@@ -6,7 +6,8 @@ use super::keys;
 use super::status;
 use super::types::{cfut_status, cfut_task, cfut_task_fn};
 use crate::error::{Error, Result, fail};
-use crate::future::cell::TaskFn;
+use crate::executor::Executor;
+use crate::future::cell::{TaskCell, TaskFn};
 use crate::future::extra::{Spec, Text};
 use crate::shared::Shared;
 use crate::sync::{AtomicPtr, Ordering};
@@ -23,6 +24,24 @@ pub(crate) struct Task {
 impl Task {
     fn new(target: Target) -> Task {
         Task { target, spec: None }
+    }
+
+    /// A named one says so in its options, too, for executors whose tasks run elsewhere.
+    fn named(name: &[u8]) -> Result<Task> {
+        let no_memory = || Error::no_memory("a name", name.len());
+        let copy = || Text::copy(name).ok_or_else(no_memory);
+        let spec = Spec { function: copy()?, ..Spec::DEFAULT };
+        let spec = Shared::try_new(spec).ok_or_else(no_memory)?;
+        Ok(Task { target: Target::Named(Named::new(copy()?)), spec: Some(spec) })
+    }
+
+    /// The function for an executor: where its tasks run in other processes a name is looked up
+    /// there, and what is answered here stands for it.
+    pub(super) fn function_for(&self, executor: Executor<'_>) -> Result<TaskFn> {
+        match &self.target {
+            Target::Named(_) if executor.is_elsewhere() => Ok(named_elsewhere),
+            target => target.function(),
+        }
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -55,6 +74,15 @@ impl Task {
         self.spec = Some(Shared::try_new(copy).ok_or_else(no_memory)?);
         Ok(())
     }
+}
+
+/// Stands for a function that is named in another process. Never called.
+unsafe extern "C-unwind" fn named_elsewhere(
+    _promise: *const TaskCell,
+    _data: *const c_void,
+    _len: usize,
+) -> i32 {
+    -8 // CFUT_ENOENT
 }
 
 /// What a task calls.
@@ -164,8 +192,7 @@ pub unsafe extern "C-unwind" fn cfut_task_new_named(
         let (out, name) =
             unsafe { (handle::output(out, "out")?, handle::borrow_text(name, "the name")?) };
         registry::check(name)?;
-        let name = Text::copy(name).ok_or_else(|| Error::no_memory("a name", name.len()))?;
-        give(Task::new(Target::Named(Named::new(name))), out)
+        give(Task::named(name)?, out)
     })
 }
 
@@ -252,8 +279,9 @@ pub unsafe extern "C-unwind" fn cfut_task_add_env(
 /// @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
 /// in _NS.
 /// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
-/// CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
-/// (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
+/// CFUT_ENOTSUP: no such integer option, or one of maps, which come with a later version
+/// (CFUT_TASK_CHUNK, _WINDOW). An option that is for process pools does nothing on others, for
+/// threads cannot be killed and do not die alone.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_set(
@@ -269,7 +297,7 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
         if keys::LATER_TASKS.contains(&key) {
             return fail!(
                 NotSupported,
-                "{} is for process pools and maps, which come with a later version",
+                "{} is for maps, which come with a later version",
                 entry.name
             );
         }
@@ -277,6 +305,8 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
             keys::TASK_QUEUE_TIMEOUT_NS => spec.queue_timeout = value,
             keys::TASK_RUN_TIMEOUT_NS => spec.run_timeout = value,
             keys::TASK_TOTAL_TIMEOUT_NS => spec.total_timeout = value,
+            keys::TASK_GRACE_NS => spec.grace = value,
+            keys::TASK_ATTEMPTS => spec.attempts = value as u32,
             keys::TASK_PRIORITY => spec.priority = value as i8,
             _ => spec.output_limit = value,
         })?;

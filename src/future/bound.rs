@@ -8,6 +8,14 @@
 use crate::error::{Error, Kind};
 use crate::sync::{Futex32, Lock, Ordering, Timeout};
 
+/// What to do with a submit that finds the queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FullPolicy {
+    Block,
+    Reject,
+    RunInCaller,
+}
+
 pub(crate) struct Bound {
     most: Load,
     inside: Lock<Inside>,

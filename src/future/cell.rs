@@ -16,6 +16,7 @@
 //! The rules F1 to F8 that make this sound stand in the module doc of `future`.
 
 use super::arena;
+use super::buffer::BufferRef;
 use super::due;
 use super::extra::Extra;
 use super::hook::Hook;
@@ -187,6 +188,15 @@ impl TaskCell {
     pub(super) unsafe fn back(&self) -> Word {
         // SAFETY: by the contract nobody writes.
         self.back.with(|back| unsafe { *back })
+    }
+
+    /// The buffer of a `Kind::Buffer` cell.
+    ///
+    /// # Safety
+    /// As `front`, and the cell is of that kind.
+    pub(super) unsafe fn back_buffer(&self) -> &BufferRef {
+        // SAFETY: by the contract: such a cell's `back` is a BufferRef, which is a pointer.
+        self.back.with(|back| unsafe { &*back.cast::<BufferRef>() })
     }
 
     /// # Safety

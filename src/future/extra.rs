@@ -98,6 +98,8 @@ pub(crate) struct Spec {
     pub(crate) output_limit: i64,
     pub(crate) priority: i8,
     pub(crate) name: Text,
+    /// The registered name of the function, if it was given by one.
+    pub(crate) function: Text,
 }
 
 /// How long a task that was asked to stop has, unless told otherwise: 100 ms.
@@ -113,11 +115,16 @@ impl Spec {
         output_limit: -1,
         priority: 0,
         name: Text::EMPTY,
+        function: Text::EMPTY,
     };
 
     /// A copy to change; None when there is no memory for the name.
     pub(crate) fn try_clone(&self) -> Option<Spec> {
-        Some(Spec { name: Text::copy(self.name.as_bytes())?, ..*self })
+        Some(Spec {
+            name: Text::copy(self.name.as_bytes())?,
+            function: Text::copy(self.function.as_bytes())?,
+            ..*self
+        })
     }
 
     pub(crate) fn has_deadline(&self) -> bool {

@@ -6,16 +6,19 @@
 //! a task in between asks the executor first (`owner::RemoteTable`), for it may have started, or
 //! got further, without anybody here having been told.
 
-use super::cell::{TaskCell, TaskRef};
-use super::extra::Text;
+use super::buffer::BufferRef;
+use super::cell::{Kind, TaskCell, TaskFn, TaskRef};
+use super::extra::{Extra, Text};
 use super::owner::{OwnerRef, RemoteTable};
 use super::promise;
 use super::result::Payload;
 use super::run::{self, Ended};
 use super::settle::Verdict;
 use super::state::{EXTRA, Life, Outcome, PayloadBits, RECORDED};
+use super::then::ThenCall;
 use crate::sync::Ordering;
 use crate::unwind::contain;
+use std::ffi::c_void;
 
 /// The executor of a task in another process, kept alive for as long as it is asked.
 pub(crate) struct Remote {
@@ -75,6 +78,96 @@ pub(super) fn progress(cell: &TaskCell) -> Option<(u64, u64)> {
     unsafe { (remote.table.progress)(remote.owner.as_ptr(), &cell.clone_ref()) }
 }
 
+/// Arguments of a task, as they are handed over.
+pub(crate) enum Argument<'a> {
+    Bytes(&'a [u8]),
+    /// Also whether the user knows it as a buffer.
+    Buffer(&'a BufferRef, bool),
+}
+
+impl TaskCell {
+    /// The arguments of a task for another process.
+    ///
+    /// # Safety
+    /// The caller is the executor (F2), which has not consumed them, and for as long as it uses
+    /// them does not.
+    pub(crate) unsafe fn argument(&self) -> Argument<'_> {
+        // SAFETY: by the contract, here and below; each kind has stored what is read back.
+        unsafe {
+            match self.kind() {
+                Kind::Bytes => {
+                    let (_, data, length) = self.bytes_call();
+                    Argument::Bytes(slice(data, length))
+                }
+                Kind::External => {
+                    Argument::Bytes(slice(self.back().cast_const(), self.front()[1].addr()))
+                }
+                Kind::Buffer => {
+                    let buffer = self.back_buffer();
+                    Argument::Buffer(buffer, buffer.is_visible())
+                }
+                Kind::Then => input_of(&self.then_args().as_ref().input),
+                Kind::Promise | Kind::Closure | Kind::Join | Kind::Foreign => Argument::Bytes(&[]),
+            }
+        }
+    }
+
+    /// Whether this is a piped task whose input succeeded: its bytes are the argument.
+    pub(crate) fn passes_bytes_on(&self) -> bool {
+        self.kind() == Kind::Then && {
+            // SAFETY: asked by the executor that is being given the task: PENDING, and nobody
+            // consumes the arguments but with LOCK or through it.
+            let input = unsafe { &self.then_args().as_ref().input };
+            input.snapshot().is_settled() && input.snapshot().outcome() == Outcome::Succeeded
+        }
+    }
+
+    /// The function of a piped task.
+    pub(crate) fn piped_function(&self) -> Option<TaskFn> {
+        if self.kind() != Kind::Then {
+            return None;
+        }
+        // SAFETY: as in `passes_bytes_on`.
+        match unsafe { self.then_args().as_ref() }.call {
+            ThenCall::Pipe(function) => Some(function),
+            ThenCall::Then(_) | ThenCall::Callback(_) => None,
+        }
+    }
+
+    /// The `Extra` of a cell that others know, made if need be.
+    pub(crate) fn extra_of_known(&self) -> Option<&Extra> {
+        let seen = self.state.lock();
+        let extra = if seen.is_settled() {
+            None
+        } else {
+            // SAFETY: LOCK is held and it is not settled.
+            unsafe { self.extra_locked(seen) }
+        };
+        self.state.unlock(0, 0);
+        extra
+    }
+}
+
+/// # Safety
+/// `length` bytes at `data`, or none.
+unsafe fn slice<'a>(data: *const c_void, length: usize) -> &'a [u8] {
+    if length == 0 {
+        return &[];
+    }
+    // SAFETY: by the contract.
+    unsafe { std::slice::from_raw_parts(data.cast(), length) }
+}
+
+/// The result of a settled future as an argument.
+fn input_of(input: &TaskCell) -> Argument<'_> {
+    if let Some(buffer) = input.buffer_of_bytes() {
+        return Argument::Buffer(buffer, false);
+    }
+    let (data, length) = input.bytes().unwrap_or((std::ptr::null(), 0));
+    // SAFETY: valid as long as the input, which the task keeps.
+    Argument::Bytes(unsafe { slice(data, length) })
+}
+
 /// How a process ended with a task in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Death {
@@ -102,6 +195,13 @@ impl Death {
     }
 }
 
+/// What is known of the process that a settled task ran in.
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) cpu_ns: u64,
+    pub(crate) max_rss: u64,
+}
+
 /// What came back of a task.
 pub(crate) struct Report {
     pub(crate) outcome: Outcome,
@@ -122,6 +222,26 @@ impl TaskCell {
             // Relaxed: published by settling.
             extra.death.store(death.pack(), Ordering::Relaxed);
         }
+    }
+
+    /// None for a task that ran in none.
+    pub(crate) fn process(&self) -> Option<Process> {
+        let extra = self.extra_in(self.snapshot())?;
+        // Relaxed, all: published by settling.
+        let pid = extra.pid.load(Ordering::Relaxed);
+        (pid != 0).then(|| Process {
+            pid,
+            cpu_ns: extra.cpu_ns.load(Ordering::Relaxed),
+            max_rss: extra.max_rss.load(Ordering::Relaxed),
+        })
+    }
+
+    /// How often a settled task was started.
+    pub(crate) fn attempts(&self) -> u64 {
+        let remote = self.extra_in(self.snapshot()).map_or(0, |extra| {
+            extra.attempts.load(Ordering::Relaxed) // as above
+        });
+        u64::from(remote.max(u32::from(self.has_run())))
     }
 
     /// How the process of a settled task died, if it did.

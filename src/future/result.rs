@@ -131,6 +131,13 @@ impl TaskCell {
         seen.is_settled() && matches!(seen.outcome(), Outcome::Succeeded | Outcome::Failed)
     }
 
+    /// The buffer that the result's bytes lie in, also if the user knows only the bytes.
+    pub(super) fn buffer_of_bytes(&self) -> Option<&BufferRef> {
+        let source = self.source(self.snapshot());
+        let seen = source.snapshot();
+        (source.shows_result(seen) && seen.payload() == BUFFER).then(|| source.buffer_in())
+    }
+
     fn buffer_in(&self) -> &BufferRef {
         // SAFETY: payload BUFFER: the first word of `front` is a BufferRef, which is a
         // single pointer; settled, so it stays for as long as this reference.
@@ -143,7 +150,7 @@ impl TaskCell {
         if !source.shows_result(seen) || seen.payload() != BUFFER {
             return None;
         }
-        Some(source.buffer_in())
+        Some(source.buffer_in()).filter(|buffer| buffer.is_visible())
     }
 
     /// The value, unless it was taken.

@@ -42,6 +42,8 @@ mod linux {
     pub(crate) mod fd;
     pub(crate) mod fork;
     pub(crate) mod futex;
+    #[cfg(not(loom))]
+    pub(crate) mod host;
     pub(crate) mod memory;
     #[cfg(not(loom))]
     pub(crate) mod module;
@@ -54,6 +56,8 @@ mod linux {
     pub(crate) mod process;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod shm;
+    #[cfg(not(loom))]
+    pub(crate) mod signal;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod socket;
     #[cfg(not(loom))]

@@ -2,20 +2,13 @@
 
 use super::sleep::MOST_THREADS;
 use crate::error::{Result, fail};
+use crate::future::bound::FullPolicy;
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskFn;
 use crate::future::extra::Text;
 use crate::platform::cpu;
 use crate::shared::Shared;
 use std::ffi::c_void;
-
-/// What to do with a submit that finds the queue full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FullPolicy {
-    Block,
-    Reject,
-    RunInCaller,
-}
 
 /// In a worker thread as it starts (not 0: the pool breaks) and as it leaves.
 pub(crate) type HookFn = unsafe extern "C-unwind" fn(argument: *mut c_void, worker: u32) -> i32;

@@ -93,7 +93,7 @@ mod models;
 
 pub(crate) use blocking::{declare_begin, declare_end, run_in_caller};
 pub(crate) use config::{
-    Config, DEFAULT_IDLE_NS, FullPolicy, Initializer, MOST_WORKERS, WorkerHooks, default_workers,
+    Config, DEFAULT_IDLE_NS, Initializer, MOST_WORKERS, WorkerHooks, default_workers,
 };
 pub(crate) use pool::Pool;
 pub(crate) use submit::Submitted;

@@ -114,13 +114,13 @@ fn class_of(size: usize) -> usize {
 pub(crate) struct AreaCache {
     /// By number.
     areas: Vec<Shared<Area>>,
-    /// So many areas call for the next `sweep`.
-    sweep_at: usize,
+    /// Numbers of areas that were dead when this side last found its ring empty.
+    noted: Vec<u64>,
 }
 
 impl AreaCache {
     pub(crate) const fn new() -> AreaCache {
-        AreaCache { areas: Vec::new(), sweep_at: 0 }
+        AreaCache { areas: Vec::new(), noted: Vec::new() }
     }
 
     /// The area that the other side has sent under this number.
@@ -133,10 +133,6 @@ impl AreaCache {
     /// sender has gone astray. ENOBUFS where this process keeps too many of them, ENOMEM
     /// without memory: the record that names it cannot be read.
     pub(crate) fn insert(&mut self, fd: Fd, id: u64) -> Result<(), Errno> {
-        if self.areas.len() >= self.sweep_at {
-            self.sweep();
-            self.sweep_at = (self.areas.len() * 2).clamp(64, MOST_KNOWN);
-        }
         let place = match self.areas.binary_search_by_key(&id, |area| area.id()) {
             Err(place) if id != 0 => place,
             _ => return Err(Errno(libc::EPROTO)),
@@ -150,8 +146,30 @@ impl AreaCache {
         Ok(())
     }
 
-    /// Forgets areas that the creator has given up.
+    /// Forgets areas that the creator has given up, where it does that only after their use here is
+    /// over: an argument's lasts until its task has been answered.
     pub(crate) fn sweep(&mut self) {
         self.areas.retain(|area| !area.is_dead());
+    }
+
+    /// The same where it may give an area up whose record has not been read yet. Called when the
+    /// ring of records has just been found empty: what was dead at the call before had its record
+    /// in the ring by then, and that has been read since.
+    pub(crate) fn sweep_read(&mut self) {
+        if self.areas.is_empty() {
+            return;
+        }
+        if !self.noted.is_empty() {
+            let noted = std::mem::take(&mut self.noted);
+            self.areas.retain(|area| !noted.contains(&area.id()));
+            self.noted = noted;
+            self.noted.clear();
+        }
+        for area in &self.areas {
+            // Without memory it is noted another time.
+            if area.is_dead() && self.noted.try_reserve(1).is_ok() {
+                self.noted.push(area.id());
+            }
+        }
     }
 }

@@ -54,6 +54,12 @@ impl Socket {
         self.0
     }
 
+    /// The other side sees the end of what we send; what it sends still comes.
+    pub(crate) fn shut_down_writing(&self) {
+        // SAFETY: our own descriptor.
+        unsafe { libc::shutdown(self.0.raw(), libc::SHUT_WR) };
+    }
+
     /// Whether this is an AF_UNIX SOCK_SEQPACKET socket at all.
     pub(crate) fn is_genuine(&self) -> bool {
         self.option::<i32>(libc::SO_DOMAIN) == Some(libc::AF_UNIX)

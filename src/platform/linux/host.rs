@@ -1,0 +1,19 @@
+//! What a host of worker processes asks the system about itself and about them.
+
+use super::memory;
+
+/// The first word of this process's command line; None where it cannot be read.
+pub(crate) fn own_command(into: &mut [u8; 4096]) -> Option<&[u8]> {
+    let length = memory::read_small_file(c"/proc/self/cmdline", into)?;
+    let first = into[..length].split(|&byte| byte == 0).next()?;
+    (!first.is_empty()).then_some(first)
+}
+
+/// Collects a process that became this one's child because there was nobody nearer: where this
+/// process is the first of its namespace, or asked for orphans. Does not wait.
+pub(crate) fn collect_orphan(pid: i32) {
+    if pid > 0 {
+        // SAFETY: asks about one process; if it is no child of this one the call fails.
+        unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
+    }
+}

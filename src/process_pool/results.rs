@@ -1,0 +1,418 @@
+//! What came back, and how its future ends.
+
+use super::child::{Child, Handed, Phase, Slot, Why};
+use super::notifier::Batch;
+use super::pool::{Pool, State};
+use super::wire::{ANSWER_LIMIT, Answer};
+use crate::error::{Line, Lossy};
+use crate::future::buffer::BufferRef;
+use crate::future::cell::TaskRef;
+use crate::future::due::List;
+use crate::future::extra::Text;
+use crate::future::promise;
+use crate::future::remote::{self, Report};
+use crate::future::result::Payload;
+use crate::future::run::Ended;
+use crate::future::settle::Verdict;
+use crate::future::state::Outcome;
+use crate::platform::clock::{self, Instant};
+use crate::sync::Ordering;
+use crate::transport::control::{Message, PACKET};
+use crate::transport::frame::{Ended as Told, Payload as Place, ResultHead};
+
+const NO_ROOM: &str = "no memory for the result in the host";
+/// CFUT_ENOMEM, for results that there is no memory for.
+const NO_MEMORY: i32 = -2;
+/// Results that are taken before the lock is given back.
+const AT_ONCE: usize = 64;
+
+/// What is to be settled outside of the lock.
+pub(super) enum Arrival {
+    /// A task has ended.
+    Ended(TaskRef, Report),
+    /// A task will not end by itself.
+    Verdict(TaskRef, Verdict),
+    /// A reference that is only to be dropped.
+    Dropped(TaskRef),
+}
+
+/// A round of the manager: what it has found.
+pub(super) struct Round {
+    pub(super) arrivals: Vec<Arrival>,
+    /// Why the pool breaks.
+    pub(super) breaks: Option<(i32, Line)>,
+    /// A line for the log.
+    pub(super) note: Option<Line>,
+    /// The supervisor has died, and another one is to be executed.
+    pub(super) restart: bool,
+    /// Something happened: look again before sleeping.
+    pub(super) busy: bool,
+}
+
+impl Round {
+    /// None when there is no memory.
+    pub(super) fn new() -> Option<Round> {
+        let mut arrivals = Vec::new();
+        arrivals.try_reserve_exact(AT_ONCE * 2).ok()?;
+        Some(Round { arrivals, breaks: None, note: None, restart: false, busy: false })
+    }
+
+    /// Room for one more arrival has been seen, or memory can be had. Without any the
+    /// arrival is kept until there is some.
+    pub(super) fn push(&mut self, arrival: Arrival) {
+        self.busy = true;
+        while self.arrivals.try_reserve(1).is_err() {
+            crate::platform::thread::yield_now();
+        }
+        self.arrivals.push(arrival);
+    }
+
+    /// Keeps the first line of a round for the log.
+    pub(super) fn note(&mut self, text: &[u8]) {
+        self.note.get_or_insert_with(|| Line::of(format_args!("{}", Lossy(text))));
+    }
+
+    fn has_room(&self) -> bool {
+        self.arrivals.len() < AT_ONCE
+    }
+}
+
+impl Pool {
+    /// Takes what the workers have answered out of their rings. Called under `state` (P3).
+    pub(super) fn collect(&self, state: &mut State, round: &mut Round) {
+        for number in 0..state.children.len() {
+            let Some(mut child) = state.children[number] else { continue };
+            // SAFETY: P1; `state` is not used for this child otherwise.
+            let child = unsafe { child.as_mut() };
+            self.collect_from(state, child, round);
+        }
+    }
+
+    fn collect_from(&self, state: &mut State, child: &mut Child, round: &mut Round) {
+        let mut place = [0u8; ANSWER_LIMIT];
+        let mut some = false;
+        while round.has_room() {
+            let Some(answer) = child.wire.take_answer(&mut place) else {
+                child.areas.sweep_read();
+                break;
+            };
+            some = true;
+            if !self.take_answer(state, child, answer, round) {
+                return self.kill_child(state, child, Why::Damaged);
+            }
+        }
+        if child.wire.is_damaged() {
+            self.kill_child(state, child, Why::Damaged);
+        }
+        if some {
+            round.busy = true;
+            child.wire.made_room();
+        }
+    }
+
+    /// Everything that is left in the ring of a worker that has ended.
+    pub(super) fn collect_rest(&self, state: &mut State, child: &mut Child, round: &mut Round) {
+        self.drain_socket(child);
+        let mut place = [0u8; ANSWER_LIMIT];
+        while let Some(answer) = child.wire.take_answer(&mut place) {
+            if !self.take_answer(state, child, answer, round) {
+                return;
+            }
+        }
+    }
+
+    /// False: it makes no sense.
+    fn take_answer(
+        &self,
+        state: &mut State,
+        child: &mut Child,
+        answer: Answer<'_>,
+        round: &mut Round,
+    ) -> bool {
+        match answer {
+            Answer::Ready => self.worker_is_ready(state, child),
+            Answer::StartFailed { code, text } => {
+                let line = Line::of(format_args!(
+                    "the initializer of worker {} failed with code {code}{}{}",
+                    child.number,
+                    if text.is_empty() { "" } else { ": " },
+                    Lossy(text)
+                ));
+                round.breaks = Some((code, line));
+                true
+            }
+            Answer::Note(text) => {
+                round.note(text);
+                true
+            }
+            Answer::Result { head, above_rss, data, message } => {
+                child.overweight |= above_rss;
+                self.take_result(state, child, &head, data, message, round)
+            }
+        }
+    }
+
+    fn take_result(
+        &self,
+        state: &mut State,
+        child: &mut Child,
+        head: &ResultHead,
+        data: &[u8],
+        message: &[u8],
+        round: &mut Round,
+    ) -> bool {
+        let slot = head.slot as u16;
+        if head.slot as usize >= child.slots.len() {
+            return false;
+        }
+        let skipped = head.ended == Told::Skipped;
+        let fits = match &child.slots[slot as usize] {
+            Slot::Empty => false,
+            Slot::Revoked => skipped,
+            Slot::Handed(..) => !skipped,
+        };
+        if !fits {
+            return false;
+        }
+        // The memory it names must be here before the slot is given up.
+        let payload = match &child.slots[slot as usize] {
+            Slot::Handed(handed) => {
+                match self.payload_of(child, &handed.task.clone(), head, data) {
+                    Some(payload) => Some(payload),
+                    None => return false,
+                }
+            }
+            _ => None,
+        };
+        let progress = child.wire.slot(slot).progress();
+        let held = child.close_slot(slot);
+        if child.in_flight == 0 {
+            child.idle_since = Instant::now();
+        }
+        let (Slot::Handed(Handed { task, .. }), Some(payload)) = (held, payload) else {
+            return true;
+        };
+        self.mark_started(&task);
+        self.leave_place(&task, child, head.cpu_ns);
+        note_average(state, head.run_ns);
+        let report = match payload {
+            Ok(payload) => Report {
+                outcome: outcome_of(head.ended),
+                code: head.code,
+                message: Text::copy(message).unwrap_or(Text::EMPTY),
+                payload,
+                progress,
+                queued: 0,
+                ran: 0,
+            },
+            Err(text) => Report {
+                outcome: Outcome::Failed,
+                code: NO_MEMORY,
+                message: Text::copy(text.as_bytes()).unwrap_or(Text::EMPTY),
+                payload: Payload::None,
+                progress,
+                queued: 0,
+                ran: 0,
+            },
+        };
+        round.push(Arrival::Ended(task.clone(), with_durations(&task, report, head.run_ns)));
+        true
+    }
+
+    /// The result as a payload. None: it makes no sense. Err: there is no memory for it.
+    fn payload_of(
+        &self,
+        child: &mut Child,
+        task: &TaskRef,
+        head: &ResultHead,
+        data: &[u8],
+    ) -> Option<Result<Payload, &'static str>> {
+        match head.payload {
+            Place::None => Some(Ok(Payload::None)),
+            Place::Empty => Some(Ok(Payload::Empty)),
+            Place::Inline => Some(copied(task, data)),
+            Place::Buffer if head.area == 0 => Some(match BufferRef::new(data.len()) {
+                Some(buffer) => {
+                    // SAFETY: a fresh buffer of that length.
+                    unsafe {
+                        let place = buffer.data().cast::<u8>();
+                        place.copy_from_nonoverlapping(data.as_ptr(), data.len());
+                    }
+                    Ok(Payload::Buffer(buffer))
+                }
+                None => Err(NO_ROOM),
+            }),
+            Place::Area | Place::Buffer => {
+                let visible = head.payload == Place::Buffer;
+                if let Some(own) = own_buffer(task, head.area) {
+                    return Some(Ok(Payload::Buffer(own)));
+                }
+                if child.areas.get(head.area).is_none() {
+                    self.drain_socket(child);
+                }
+                let area = child.areas.get(head.area)?.clone();
+                let length = usize::try_from(head.length).ok()?;
+                if length > area.size() {
+                    return None;
+                }
+                Some(match BufferRef::of_area(area, None, length, visible) {
+                    Some(buffer) => Ok(Payload::Buffer(buffer)),
+                    None => Err(NO_ROOM),
+                })
+            }
+        }
+    }
+
+    /// Reads what has come over a worker's socket: memory, and bells that have done their work.
+    pub(super) fn drain_socket(&self, child: &mut Child) {
+        let mut bytes = [0u8; PACKET];
+        loop {
+            let mut fds = [None, None, None];
+            match child.socket.receive(&mut bytes, &mut fds) {
+                Ok(Some(length)) => {
+                    if let (Some(Message::Area { id }), [Some(fd), ..]) =
+                        (Message::decode(&bytes[..length]), fds)
+                    {
+                        // Refused memory is found missing by the result that names it.
+                        let _ = child.areas.insert(fd, id);
+                    }
+                }
+                Ok(None) => {
+                    child.disconnected.get_or_insert_with(Instant::now);
+                    return;
+                }
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn worker_is_ready(&self, state: &mut State, child: &mut Child) -> bool {
+        if child.phase == Phase::Starting {
+            child.phase = Phase::Ready;
+            child.deadline = None;
+            child.idle_since = Instant::now();
+            state.budget.succeeded();
+            if state.warm && self.all_ready(state) {
+                state.warm = false;
+            }
+            self.signal();
+        }
+        true
+    }
+
+    pub(super) fn all_ready(&self, state: &State) -> bool {
+        let ready = state.children().filter(|child| child.phase == Phase::Ready).count();
+        ready >= self.config.workers as usize
+    }
+
+    /// A task has left its slot: what is known of where it ran stays with it.
+    pub(super) fn leave_place(&self, task: &TaskRef, child: &Child, cpu_ns: u64) {
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            // Relaxed, all: P1, and published by settling.
+            extra.place.store(0, Ordering::Relaxed);
+            extra.pid.store(child.pid as u32, Ordering::Relaxed);
+            extra.cpu_ns.store(cpu_ns, Ordering::Relaxed);
+            extra.attempts.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Settles what a round has brought, and hands over what is due then. Called with no lock
+    /// held.
+    pub(super) fn settle_round(&self, round: &mut Round) {
+        let mut batch = Batch { calls: List::EMPTY, unseen: Vec::new(), note: round.note.take() };
+        for arrival in round.arrivals.drain(..) {
+            match arrival {
+                Arrival::Ended(task, report) => self.end_task(task, report, &mut batch),
+                Arrival::Verdict(task, verdict) => {
+                    remote::settle(&task, verdict);
+                }
+                Arrival::Dropped(task) => drop(task),
+            }
+        }
+        batch.calls = List::take();
+        self.notifier.hand(batch, Instant::now());
+        if let Some((code, line)) = round.breaks.take() {
+            self.break_with(code, line.as_bytes());
+            let calls = List::take();
+            self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
+        }
+    }
+
+    fn end_task(&self, task: TaskRef, report: Report, batch: &mut Batch) {
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            // Relaxed: a task that was never entered has none.
+            if extra.timer.load(Ordering::Relaxed) != 0 {
+                self.timers.remove(&task);
+            }
+        }
+        if !task.has_run() {
+            return; // settled before it could start: it was counted, and its arguments went, then
+        }
+        let (ended, witness) = remote::end(task, report);
+        self.tally.left.add(1);
+        if let Ended::Settled(outcome) = ended {
+            self.tally.outcome(outcome).add(1);
+            self.note_settled();
+        }
+        if let Some(witness) = witness {
+            // Without memory the log misses it.
+            if batch.unseen.try_reserve(1).is_ok() {
+                batch.unseen.push((witness, ended));
+            }
+        }
+    }
+
+    /// One accepted task fewer is unsettled.
+    pub(super) fn note_settled(&self) {
+        // AcqRel: pairs with the Acquire in `is_done`: what was settled is seen by whoever sees 0.
+        if self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
+            if self.phase() != super::pool::Phase::Open {
+                self.poller.wake();
+            }
+            crate::quiet::signal();
+        }
+    }
+}
+
+/// The buffer that a task was given, if it answers with that.
+fn own_buffer(task: &TaskRef, area: u64) -> Option<BufferRef> {
+    // SAFETY: the pool has not consumed the arguments yet.
+    match unsafe { task.argument() } {
+        remote::Argument::Buffer(buffer, true) if buffer.area()?.id() == area => {
+            Some(buffer.clone())
+        }
+        _ => None,
+    }
+}
+
+fn copied(task: &TaskRef, data: &[u8]) -> Result<Payload, &'static str> {
+    promise::copy_bytes(task, data).map_err(|_| NO_ROOM)
+}
+
+fn outcome_of(told: Told) -> Outcome {
+    match told {
+        Told::Succeeded => Outcome::Succeeded,
+        Told::Failed => Outcome::Failed,
+        Told::Cancelled => Outcome::Cancelled,
+        Told::Broken | Told::Skipped => Outcome::Broken,
+    }
+}
+
+/// A moving average over some tens of tasks.
+fn note_average(state: &mut State, run_ns: u64) {
+    let run = run_ns.clamp(1, 1_000_000_000);
+    state.average_ns = match state.average_ns {
+        0 => run,
+        // A long one counts at once: what is handed over behind it would wait.
+        before if run > before * 8 => before + (run - before) / 4,
+        before => (before * 15 + run) / 16,
+    }
+    .max(1);
+}
+
+/// Queued is what of the task's life was not running.
+pub(super) fn with_durations(task: &TaskRef, report: Report, run_ns: u64) -> Report {
+    let life = clock::ticks().saturating_sub(task.accepted_at());
+    let ran = clock::ns_to_ticks(run_ns).min(life);
+    Report { queued: life - ran, ran, ..report }
+}

@@ -1,0 +1,298 @@
+//! The ways a task comes in.
+
+use super::dispatch::lane_of;
+use super::functions::{self, Name};
+use super::pool::{Phase, Pool, State};
+use crate::error::{Error, Kind, Result, fail};
+use crate::future::bound::{FullPolicy, Load, NoRoom};
+use crate::future::buffer::BufferRef;
+use crate::future::cell::{TaskCell, TaskFn, TaskRef};
+use crate::future::extra::Spec;
+use crate::future::make::Work;
+use crate::future::timer::first_deadline;
+use crate::platform::clock::{self, Instant};
+use crate::shared::Shared;
+use crate::sync::{Ordering, Timeout};
+
+/// A task that is made and not accepted yet.
+struct Made {
+    task: TaskRef,
+    handle: Option<TaskRef>,
+}
+
+impl Pool {
+    /// Accepts or refuses a task.
+    pub(crate) fn submit(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Option<TaskRef>> {
+        self.check_takes_work()?;
+        let function = self.number_of(&work, spec)?;
+        self.take_room(Load { tasks: 1, bytes })?;
+        let made = match self.make(work, bytes, function, spec, handle) {
+            Ok(made) => made,
+            Err(error) => {
+                self.give_room(1, bytes);
+                return Err(error);
+            }
+        };
+        let lane = spec.map_or(1, |spec| lane_of(spec.priority));
+        let task = made.task.clone();
+        match self.accept(std::slice::from_ref(&task), lane) {
+            Ok(()) => Ok(made.handle),
+            Err(error) => {
+                self.unmake(made);
+                self.give_room(1, bytes);
+                Err(error)
+            }
+        }
+    }
+
+    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
+    /// written to `out` if it is given; without, they have none.
+    ///
+    /// # Safety
+    /// `out`, if given, has room for `count` pointers.
+    pub(crate) unsafe fn submit_many(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
+    ) -> Result<()> {
+        self.check_takes_work()?;
+        let function = self.number_of(&make_work(0), spec)?;
+        let bytes = item_size as u64;
+        let all = Load { tasks: count as u64, bytes: bytes.saturating_mul(count as u64) };
+        self.take_room(all)?;
+        let mut tasks: Vec<TaskRef> = Vec::new();
+        let result = (|| {
+            tasks
+                .try_reserve_exact(count)
+                .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
+            for item in 0..count {
+                let made = self.make(make_work(item), bytes, function, spec, out.is_some())?;
+                // The handle's reference is counted; it is handed out below.
+                std::mem::forget(made.handle);
+                tasks.push(made.task);
+            }
+            let lane = spec.map_or(1, |spec| lane_of(spec.priority));
+            self.accept(&tasks, lane)
+        })();
+        if let Err(error) = result {
+            for task in tasks {
+                // SAFETY: the handle's reference, counted by `make`.
+                let handle = out.map(|_| unsafe { TaskRef::from_raw(task.as_ptr()) });
+                self.unmake(Made { task, handle });
+            }
+            self.give_room(all.tasks, all.bytes);
+            return Err(error);
+        }
+        if let Some(out) = out {
+            for (place, task) in tasks.iter().enumerate() {
+                // SAFETY: by the contract there is room.
+                unsafe { out.add(place).write(task.as_ptr()) };
+            }
+        }
+        Ok(())
+    }
+
+    /// An error if nothing is accepted any more.
+    pub(super) fn check_takes_work(&self) -> Result<()> {
+        self.check_fork()?;
+        if let Some(reason) = self.reason() {
+            return Err(self.broken_error(&reason));
+        }
+        if self.phase() != Phase::Open {
+            return fail!(Shutdown, "the executor has been shut down and takes no more work");
+        }
+        Ok(())
+    }
+
+    /// The number of a task's function, which it gets here if it is new.
+    fn number_of(&self, work: &Work<'_>, spec: Option<&Shared<Spec>>) -> Result<u32> {
+        let named = spec.map_or(&b""[..], |spec| spec.function.as_bytes());
+        let function = match work {
+            Work::Bytes(function, _) | Work::Buffer(function, _) => *function,
+            _ => {
+                return fail!(
+                    NotSupported,
+                    "the executor's tasks run in other processes, where closures, continuations and \
+                     callbacks of this one cannot be called; submit a task function"
+                );
+            }
+        };
+        self.number_of_function(function, named)
+    }
+
+    /// `named` is empty for a function given by pointer.
+    pub(super) fn number_of_function(&self, function: TaskFn, named: &[u8]) -> Result<u32> {
+        let name =
+            if named.is_empty() { Name::Function(function) } else { Name::Registered(named) };
+        let (known, main_is_there) = {
+            let state = self.state.lock();
+            (state.functions.find(name), state.supervisor.runs_this_program())
+        };
+        if let Some(number) = known {
+            return Ok(number);
+        }
+        // Asks the loader, which has a lock of its own.
+        let encoded = functions::encode(name, main_is_there)?;
+        self.state.lock().functions.insert(name, encoded)
+    }
+
+    /// A cell of this pool, with what goes beside it, and its deadlines.
+    fn make(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        function: u32,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Made> {
+        let work = self.into_shared_memory(work);
+        let refs = if handle { 2 } else { 1 };
+        let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
+        let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
+        // SAFETY: fresh, with these references.
+        let made = unsafe {
+            Made { task: TaskRef::from_raw(cell), handle: handle.then(|| TaskRef::from_raw(cell)) }
+        };
+        made.task.set_owner(self.as_owner());
+        made.task.stamp_accepted(clock::ticks());
+        if let Err(error) = self.add_extra(&made.task, bytes, function, spec) {
+            self.unmake(made);
+            return Err(error);
+        }
+        Ok(made)
+    }
+
+    fn add_extra(
+        &self,
+        task: &TaskRef,
+        bytes: u64,
+        function: u32,
+        spec: Option<&Shared<Spec>>,
+    ) -> Result<()> {
+        let no_memory = || Error::no_memory("the options of a task", 128);
+        let extra = task.add_extra(spec.cloned()).ok_or_else(no_memory)?;
+        // Relaxed, here and below: published with the task.
+        extra.function.store(function, Ordering::Relaxed);
+        if self.bound.as_ref().is_some_and(|bound| bound.counts_bytes()) {
+            extra.charged.store(bytes, Ordering::Relaxed);
+        }
+        let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
+        let now = Instant::now();
+        extra.accepted_at.store(now.0, Ordering::Relaxed);
+        let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
+        if self.timers.insert(task.clone(), deadline).ok_or_else(no_memory)? {
+            self.poller.wake();
+        }
+        Ok(())
+    }
+
+    /// What does not fit a ring goes into memory that workers map; it is copied here, and not
+    /// again if the worker whose memory it is gets the task.
+    fn into_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
+        let (function, bytes, visible) = match &work {
+            Work::Bytes(function, bytes) => (*function, *bytes, false),
+            Work::Buffer(function, buffer) if buffer.area().is_none() => {
+                (*function, buffer.bytes(), true)
+            }
+            _ => return work,
+        };
+        let Some(area) = self.take_area(bytes.len()) else { return work };
+        // SAFETY: the area is ours and has room for so many bytes.
+        unsafe { area.data().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+        match BufferRef::of_area(area, None, bytes.len(), visible) {
+            Some(buffer) => Work::Buffer(function, buffer),
+            None => work,
+        }
+    }
+
+    /// Undoes `make` for a task that was not accepted.
+    #[cold]
+    fn unmake(&self, made: Made) {
+        let Made { task, handle } = made;
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            // Relaxed: whoever entered it is this thread.
+            if extra.timer.load(Ordering::Relaxed) != 0 {
+                self.timers.remove(&task);
+            }
+            extra.charged.store(0, Ordering::Relaxed);
+        }
+        task.return_arguments();
+        drop((task, handle));
+    }
+
+    /// Puts tasks into the backlog, all or none, and hands out what can be. The references stay
+    /// the caller's; the backlog has its own.
+    fn accept(&self, tasks: &[TaskRef], lane: usize) -> Result<()> {
+        let now = Instant::now();
+        let wake = {
+            let mut state = self.state.lock();
+            if self.phase() != Phase::Open {
+                drop(state);
+                return self.check_takes_work();
+            }
+            if !state.backlog.reserve(lane, tasks.len()) {
+                return Err(Error::no_memory("the queue of a pool", tasks.len() * 8));
+            }
+            // Relaxed: the manager looks under the lock.
+            self.unsettled.fetch_add(tasks.len() as i64, Ordering::Relaxed);
+            self.tally.submitted.add(tasks.len() as u64);
+            for task in tasks {
+                state.backlog.push(lane, task.clone());
+            }
+            self.dispatch(&mut state, now);
+            self.wants_manager(&state)
+        };
+        if wake {
+            self.poller.wake();
+        }
+        Ok(())
+    }
+
+    /// The manager has to make workers for what waits.
+    fn wants_manager(&self, state: &State) -> bool {
+        !state.backlog.is_empty() && self.wants_worker(state)
+    }
+
+    // ---- room ----
+
+    fn take_room(&self, load: Load) -> Result<()> {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        if bound.try_take(load) {
+            return Ok(());
+        }
+        if self.config.full_policy == FullPolicy::Reject {
+            return Err(bound.full("the queue is full"));
+        }
+        let timeout = Timeout::from_ns(self.config.full_timeout);
+        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
+            NoRoom::Full => bound.full("the queue is full"),
+            NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
+        })
+    }
+
+    pub(super) fn give_room(&self, tasks: u64, bytes: u64) {
+        if let Some(bound) = &self.bound {
+            bound.give(Load { tasks, bytes });
+        }
+    }
+
+    /// The room a task took is free: it starts, or was settled before it could.
+    pub(super) fn give_room_of(&self, cell: &TaskCell) {
+        if self.bound.is_some() {
+            let bytes = cell.extra_in(cell.snapshot()).map_or(0, |extra| {
+                // Relaxed: one thread starts or settles it.
+                extra.charged.swap(0, Ordering::Relaxed)
+            });
+            self.give_room(1, bytes);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What futures ask of a process pool: `future::owner::Vtable` for it.
+
+use super::dispatch::lane_of;
+use super::pool::{Phase, Pool};
+use super::shutdown;
+use crate::error;
+use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::owner::{Kind, Owner, OwnerRef, RemoteTable, Stage, Vtable};
+use crate::future::settle::Verdict;
+use crate::future::state::Outcome;
+use crate::future::timer::first_deadline;
+use crate::platform::clock::{self, Instant};
+use crate::sync::Ordering;
+use std::ptr::NonNull;
+
+pub(super) static VTABLE: Vtable = Vtable {
+    kind: Kind::Processes,
+    enqueue,
+    settled,
+    // Tasks that run in other processes are detached there.
+    detached: |_| {},
+    attached: |_| {},
+    stop_level: |_| 0,
+    take_seat: |_| false,
+    run_in_seat: |_, task| drop(task),
+    uncharge,
+    is_quiet,
+    shipped: None,
+    remote: Some(&REMOTE),
+    destroy: shutdown::destroy,
+};
+
+static REMOTE: RemoteTable = RemoteTable { refresh, withdraw, stop, progress };
+
+/// A piped task whose input has settled.
+///
+/// # Safety
+/// The pool is alive.
+unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, _in_order: bool) -> Result<(), TaskRef> {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    if pool.is_inherited() {
+        return Err(task);
+    }
+    if !task.passes_bytes_on() {
+        // The input's end is this one's: no function of the user's is called for that.
+        return Err(task);
+    }
+    task.stamp_accepted(clock::ticks());
+    if let Err(verdict) = pool.take_piped(&task) {
+        pool.count_refused(&task, verdict);
+    }
+    Ok(())
+}
+
+impl Pool {
+    /// Queues a piped task, or says how it ends instead.
+    fn take_piped(&self, task: &TaskRef) -> Result<(), Verdict> {
+        let named = task.spec().map_or(&b""[..], |spec| spec.function.as_bytes());
+        let failed =
+            |outcome, code| error::with_last(|text| Err(Verdict::because(outcome, code, text)));
+        const NOT_FOUND: i32 = -8;
+        const NO_MEMORY: i32 = -2;
+        let Some(function) = task.piped_function() else { return failed(Outcome::Broken, 0) };
+        let number = match self.number_of_function(function, named) {
+            Ok(number) => number,
+            Err(_) => return failed(Outcome::Failed, NOT_FOUND),
+        };
+        let Some(extra) = task.extra_of_known() else {
+            return Err(Verdict::because(Outcome::Failed, NO_MEMORY, b"no memory for a task"));
+        };
+        // Relaxed: P1 below publishes it.
+        extra.function.store(number, Ordering::Relaxed);
+        let spec = task.spec();
+        if let Some(spec) = spec.filter(|spec| spec.has_deadline()) {
+            if extra.accepted_at.load(Ordering::Relaxed) == 0 {
+                extra.accepted_at.store(Instant::now().0, Ordering::Relaxed);
+            }
+            let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+            let deadline = first_deadline(accepted, &[spec.queue_timeout, spec.total_timeout]);
+            if self.timers.enter(task, deadline) {
+                self.poller.wake();
+            }
+        }
+        if let Some(bound) = &self.bound {
+            // Work of the library's own waits for no room: it may be what makes some.
+            bound.force(crate::future::bound::Load { tasks: 1, bytes: 0 });
+        }
+        let wake = {
+            let mut state = self.state.lock();
+            let lane = spec.map_or(1, |spec| lane_of(spec.priority));
+            let open = self.phase() == Phase::Open;
+            if !open || !state.backlog.reserve(lane, 1) {
+                drop(state);
+                self.give_room(1, 0);
+                let text: &[u8] = if open {
+                    b"no memory for the queue of a pool"
+                } else {
+                    b"the executor has been shut down and takes no more work"
+                };
+                return Err(Verdict::because(Outcome::Broken, 0, text));
+            }
+            self.unsettled.fetch_add(1, Ordering::Relaxed); // the manager looks under the lock
+            self.tally.submitted.add(1);
+            state.backlog.push(lane, task.clone());
+            self.dispatch(&mut state, Instant::now());
+            self.wants_worker(&state)
+        };
+        if wake {
+            self.poller.wake();
+        }
+        Ok(())
+    }
+
+    /// A piped task that is not accepted ends all the same, and is counted.
+    fn count_refused(&self, task: &TaskRef, verdict: Verdict) {
+        self.unsettled.fetch_add(1, Ordering::Relaxed); // undone by `settled`
+        self.tally.submitted.add(1);
+        if self.bound.is_some() {
+            self.bound.as_ref().inspect(|bound| {
+                bound.force(crate::future::bound::Load { tasks: 1, bytes: 0 });
+            });
+        }
+        if !task.settle_if(task, |seen| seen.is_pending(), verdict) {
+            self.note_settled();
+        }
+    }
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stage: Stage) {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    pool.tally.outcome(outcome).add(1);
+    if let Some(extra) = task.extra_in(task.snapshot()) {
+        // Relaxed: a task that was never entered has none.
+        if extra.timer.load(Ordering::Relaxed) != 0 {
+            pool.timers.remove(&task.clone_ref());
+        }
+    }
+    if stage == Stage::Queued {
+        pool.tally.withdrawn.add(1);
+        pool.give_room_of(task);
+    }
+    pool.note_settled();
+}
+
+/// # Safety
+/// The pool is alive, kept by the reference that the charge left behind.
+unsafe fn uncharge(owner: NonNull<Owner>, bytes: u64) {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    pool.give_room(0, bytes);
+    // SAFETY: the reference that the charge left behind.
+    drop(unsafe { OwnerRef::adopt(owner) });
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn is_quiet(owner: NonNull<Owner>) -> bool {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.is_quiet()
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn refresh(owner: NonNull<Owner>, task: &TaskRef) {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    pool.refresh_in(&mut pool.state.lock(), task);
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn withdraw(owner: NonNull<Owner>, task: &TaskRef) {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.withdraw_task(task);
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn stop(owner: NonNull<Owner>, task: &TaskRef, kill: bool) {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.stop_task(task, kill, Instant::now());
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn progress(owner: NonNull<Owner>, task: &TaskRef) -> Option<(u64, u64)> {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    let mut state = pool.state.lock();
+    let (child, slot) = state.find(task)?;
+    Some(child.wire.slot(slot).progress())
+}
