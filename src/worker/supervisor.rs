@@ -4,7 +4,7 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{Entry, NONCE, Nonce, Task};
+use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
@@ -125,7 +125,9 @@ impl<'a> Executed<'a> {
             Ok(list)
         };
         // One more for the entry that says that it is a worker.
-        let (argv, envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        // Each worker gets an entry of its own.
+        envp.retain(|entry| !bootstrap::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }

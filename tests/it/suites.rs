@@ -360,6 +360,29 @@ suite!(
 );
 
 suite!(
+    worker_tasks:
+    bytes_of_every_size,
+    data_is_aligned,
+    many_large_results,
+    large_results_that_are_kept,
+    failures,
+    pointers_are_refused,
+    output_limit,
+    detached_tasks,
+    progress_and_stop,
+    input_buffer_as_the_result,
+    buffers_of_the_worker,
+    input_buffer_of_an_earlier_task,
+    tasks_that_end_their_process,
+    tasks_that_fork,
+    names_in_a_worker,
+    initializer,
+    threads_in_a_worker,
+    surroundings,
+    output_is_flushed,
+);
+
+suite!(
     deadlocks:
     waiting_for_oneself,
     waiting_for_oneself_for_a_time,
