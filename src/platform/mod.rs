@@ -45,6 +45,8 @@ mod linux {
     pub(crate) mod shm;
     #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod socket;
+    #[cfg(all(test, not(loom), not(miri)))]
+    mod tests;
     pub(crate) mod thread;
 }
 
