@@ -145,6 +145,8 @@ static void nice_value(void)
     }
 }
 
+static char *volatile grown;
+
 static int32_t growing_task(cfut_promise *self, const void *data, size_t length)
 {
     char *memory = malloc(64 << 20);
@@ -152,8 +154,9 @@ static int32_t growing_task(cfut_promise *self, const void *data, size_t length)
     (void)length;
     if (memory == NULL)
         return 1;
-    memset(memory, 1, 64 << 20);
-    return answer(self, getpid() + 0 * memory[7]);
+    grown = memory;
+    memset(grown, 1, 64 << 20);
+    return answer(self, getpid());
 }
 
 static void too_large_workers_are_replaced(void)

@@ -383,6 +383,21 @@ suite!(
 );
 
 suite!(
+    worker_lives:
+    memory_limit,
+    cpu_time_limit,
+    nice_value,
+    too_large_workers_are_replaced,
+    preloaded_modules,
+    preloaded_module_that_is_missing,
+    host_has_no_children,
+    workers_die_with_their_host,
+    workers_die_with_their_supervisor,
+    children_of_workers_go_with_them,
+    closed_streams,
+);
+
+suite!(
     deadlocks:
     waiting_for_oneself,
     waiting_for_oneself_for_a_time,
