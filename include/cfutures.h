@@ -212,11 +212,11 @@
 #define CFUT_OPT_TRACE_FILE 67       /* comes with a later version                           */
 
 /* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
-#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time before it starts, or it is CFUT_EXPIRED    */
+#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time in the queue, or it is CFUT_EXPIRED        */
 #define CFUT_TASK_RUN_TIMEOUT_NS 2   /* most time it may run: then it is CFUT_EXPIRED at once,
                                         its stop flag is raised, and what it still answers is
                                         dropped                                              */
-#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit                             */
+#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe()  */
 #define CFUT_TASK_GRACE_NS 4         /* processes */
 #define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
                                         and then a low one is, so that it is not starved     */
@@ -1307,13 +1307,20 @@ cfut_status cfut_future_then(struct cfut_future *future,
  * (none if it has none). If `future` does not succeed, the new future ends the same way, with
  * its code and message, without running the task.
  *
+ * The options of the task apply: its priority when it is queued, once `future` has settled;
+ * CFUT_TASK_TOTAL_TIMEOUT_NS from this call on, also while `future` is awaited;
+ * CFUT_TASK_QUEUE_TIMEOUT_NS from when it is queued; CFUT_TASK_RUN_TIMEOUT_NS from its start.
+ *
  * @param future retained until the task has run, or will not.
  * @param executor where it runs, retained until it is queued; if it is shut down by then, the task
- * runs in the thread that settles `future`.
- * @param task borrowed; it may be changed or freed at once. It must have no time-outs.
+ * runs in the thread that settles `future`. A task with time-outs, which nobody would keep, does
+ * not: it ends as CFUT_BROKEN, at the latest with the end of the executor, or as CFUT_CANCELLED if
+ * that was shut down with CFUT_SHUTDOWN_CANCEL.
+ * @param task borrowed; it may be changed or freed at once.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
- * process's; CFUT_ENOTSUP: the task has time-outs.
+ * process's; if the task has time-outs also CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no
+ * more work; CFUT_ESYS: no thread could be made to keep them.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API

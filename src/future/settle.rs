@@ -68,11 +68,14 @@ impl TaskCell {
         seen: Snapshot,
         verdict: Verdict,
     ) {
-        let stage = stage(seen);
         // F6: under LOCK an unsettled task keeps its executor alive long enough to
         // take a reference.
         // SAFETY: LOCK is held.
-        let owner = unsafe { self.retain_owner(seen) };
+        let (owner, stage) = match unsafe { self.retain_owner(seen) } {
+            Some(owner) => (Some(owner), stage(seen)),
+            // SAFETY: as above.
+            None => (unsafe { self.retain_timekeeper(seen) }, Stage::Waiting),
+        };
         // SAFETY: by the contract.
         let payload =
             unsafe { self.write_verdict(seen, verdict.code, verdict.message, verdict.payload) };

@@ -215,7 +215,16 @@ suite!(
     pipe_gets_the_bytes,
     pipe_of_one_without_bytes,
     pipe_passes_other_ends_through,
-    pipe_refuses_time_outs,
+    pipe_is_queued_by_priority,
+    pipe_total_time_out_while_it_waits,
+    pipe_total_time_out_in_the_queue,
+    pipe_total_time_out_of_one_that_runs,
+    pipe_queue_time_out_is_from_its_input,
+    pipe_run_time_out_is_from_its_start,
+    pipe_in_time,
+    pipe_with_time_outs_is_cancelled,
+    pipe_with_time_outs_ends_with_its_pool,
+    pipe_with_time_outs_comes_too_late,
 );
 
 suite!(
@@ -339,6 +348,7 @@ suite!(
     waiting_for_each_other,
     waiting_for_each_other_in_two_pools,
     waiting_for_ones_continuation,
+    waiting_for_ones_continuation_with_a_time_out,
     waiting_for_a_join_with_oneself,
     more_waits_than_there_can_be_threads,
 );
