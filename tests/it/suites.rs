@@ -131,6 +131,7 @@ suite!(
     empty_queue_answers_end,
     outstanding_is_a_time_out,
     order_is_that_of_settling,
+    seen_settled_comes_out_first,
     every_end_comes_out,
     cancelled_comes_out_at_once,
     added_twice_comes_out_twice,

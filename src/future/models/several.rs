@@ -113,6 +113,37 @@ fn deliveries_against_the_taker() {
     });
 }
 
+/// A future is seen settled by a thread that then settles another one: it is in the queue, in
+/// front of that. At most two preemptions.
+#[test]
+fn deliveries_in_order() {
+    for script in [Script::Succeed, Script::Fail] {
+        explore(Some(2), move || {
+            events();
+            SCRIPT.set(script);
+            let completions = Queue::new().ok().expect("memory");
+            let mut references = new_task(2);
+            let (promise, second) = promise::new().ok().expect("memory");
+            queue::add(&completions, &second, 2).ok().expect("memory");
+            queue::add(&completions, &references[0], 1).ok().expect("memory");
+            let runner = references.remove(0);
+            let worker = thread::spawn(move || work(runner));
+            let seen = references[0].snapshot().is_settled();
+            promise::release(promise);
+            if seen {
+                for wanted in 1..=2 {
+                    match completions.next().ok().expect("no fork") {
+                        Next::Entry(_, tag) => assert_eq!(tag, wanted),
+                        Next::Empty(_) | Next::End => panic!("both are settled"),
+                    }
+                }
+            }
+            worker.join().expect("joined");
+            completions.drop_handle();
+        });
+    }
+}
+
 /// Two takers for two entries: each gets what the other leaves, and both see the end.
 /// At most one preemption.
 #[test]
