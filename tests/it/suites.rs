@@ -88,6 +88,7 @@ suite!(
     take_moves_the_value_once,
     take_gives_to_one_thread_only,
     info_of_a_task,
+    info_of_a_task_that_failed,
     info_that_does_not_apply_is_0,
     released_before_the_end_runs_all_the_same,
     outlives_its_executor,
