@@ -118,10 +118,17 @@ static int64_t workers_by_default(void)
     return workers;
 }
 
+static void remove_groups(const struct groups *groups)
+{
+    CHECK_SOON(rmdir(groups->inner) == 0 || errno == ENOENT);
+    CHECK_SOON(rmdir(groups->outer) == 0 || errno == ENOENT);
+}
+
 /* The library looks once a process: a child does, and goes into the group before. */
-static void expect_one_processor_in(const char *group)
+static void expect_one_processor_in(const struct groups *groups, const char *group)
 {
     char pid[24];
+    int status;
     pid_t child;
     fflush(NULL);
     child = fork();
@@ -134,13 +141,9 @@ static void expect_one_processor_in(const char *group)
         CHECK_EQ(workers_by_default(), 1 + 4);
         _exit(0);
     }
-    CHILD_EXITED(child, 0);
-}
-
-static void remove_groups(const struct groups *groups)
-{
-    CHECK_SOON(rmdir(groups->inner) == 0 || errno == ENOENT);
-    CHECK_SOON(rmdir(groups->outer) == 0 || errno == ENOENT);
+    status = child_wait(child);
+    remove_groups(groups);
+    CHECK_EQ(status, 0);
 }
 
 static bool has_two_processors(void)
@@ -158,8 +161,7 @@ static void default_sizes_follow_a_quota(void)
     struct groups groups;
     if (!has_two_processors() || !find_groups(&groups))
         return;
-    expect_one_processor_in(groups.outer);
-    remove_groups(&groups);
+    expect_one_processor_in(&groups, groups.outer);
 }
 
 static void quota_of_an_outer_group_counts(void)
@@ -167,8 +169,7 @@ static void quota_of_an_outer_group_counts(void)
     struct groups groups;
     if (!has_two_processors() || !find_groups(&groups))
         return;
-    expect_one_processor_in(groups.inner);
-    remove_groups(&groups);
+    expect_one_processor_in(&groups, groups.inner);
 }
 
 CHECK_MAIN(CASE(default_sizes_follow_a_quota), CASE(quota_of_an_outer_group_counts))
