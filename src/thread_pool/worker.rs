@@ -143,8 +143,9 @@ pub(super) struct Frame {
 }
 
 impl Slot {
-    fn new(pool: &Pool, number: u16) -> Slot {
-        let (queues, theirs) = Own::new(pool.serial);
+    /// None when there is no memory.
+    fn new(pool: &Pool, number: u16) -> Option<Slot> {
+        let (queues, theirs) = Own::new(pool.serial)?;
         let mine = Mine {
             queues,
             local: Cell::new(ptr::null()),
@@ -182,7 +183,7 @@ impl Slot {
             nested_since: AtomicU64::new(0),
             tally: Tally::default(),
         };
-        Slot {
+        Some(Slot {
             head: WorkerHead { vtable: &super::blocking::WORKER_VTABLE },
             pool: pool.as_owner().cast(),
             number,
@@ -190,7 +191,7 @@ impl Slot {
             theirs,
             batch: Padded(Batch::new()),
             public: Padded(public),
-        }
+        })
     }
 
     pub(super) fn pool_ptr(&self) -> *const Pool {
