@@ -470,31 +470,6 @@ fn continuations_against_others() {
     }
 }
 
-/// A callback is there, and another thread adds a second one while the task ends and calls the
-/// first: they are called one after the other, whoever does it. At most three preemptions.
-#[test]
-fn callbacks_one_at_a_time() {
-    for run in [work, work_straight] {
-        for script in [Script::Succeed, Script::Fail] {
-            explore(Some(3), move || {
-                events();
-                SCRIPT.set(script);
-                let mut references = new_task(2);
-                let future = references.remove(0);
-                call_back(&future, 1);
-                let other = thread::spawn(move || {
-                    call_back(&future, 2);
-                    drop(future);
-                    due::run_pending();
-                });
-                run(references.remove(0));
-                other.join().expect("joined");
-                check_calls(&events(), &[Deed::CallTwice]);
-            });
-        }
-    }
-}
-
 /// A run on the straight way against each deed. At most two preemptions; all interleavings
 /// with the drop and the release.
 #[test]

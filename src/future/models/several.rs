@@ -1,4 +1,4 @@
-//! Joins, waits for several, and completion queues.
+//! Several callbacks, joins, waits for several, and completion queues.
 
 use super::*;
 
@@ -70,6 +70,33 @@ fn waits_for_one_of_two() {
             threads.into_iter().for_each(|thread| thread.join().expect("joined"));
             drop((first, second));
         });
+    }
+}
+
+// ---- callbacks ----
+
+/// A callback is there, and another thread adds a second one while the task ends and calls the
+/// first: they are called one after the other, whoever does it. At most three preemptions.
+#[test]
+fn callbacks_one_at_a_time() {
+    for run in [work, work_straight] {
+        for script in [Script::Succeed, Script::Fail] {
+            explore(Some(3), move || {
+                events();
+                SCRIPT.set(script);
+                let mut references = new_task(2);
+                let future = references.remove(0);
+                call_back(&future, 1);
+                let other = thread::spawn(move || {
+                    call_back(&future, 2);
+                    drop(future);
+                    due::run_pending();
+                });
+                run(references.remove(0));
+                other.join().expect("joined");
+                check_calls(&events(), &[Deed::CallTwice]);
+            });
+        }
     }
 }
 
