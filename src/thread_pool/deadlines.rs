@@ -59,7 +59,7 @@ impl Pool {
         // After the entry: either this sees that the pool ends, or `settle_waiting` sees the
         // entry, under the lock of the table.
         if self.phase() != Phase::Open {
-            self.timers.remove(task);
+            self.forget_deadline(task);
             return Err(self.refusal(Unaccepted::Refused(Refused::Closed)));
         }
         if soonest {
@@ -85,7 +85,7 @@ impl Pool {
         }
         // Whoever settles it takes the entry out, if it comes after this look.
         if task.snapshot().is_settled() {
-            self.timers.remove(task);
+            self.forget_deadline(task);
         }
     }
 
@@ -94,7 +94,18 @@ impl Pool {
         // Not by a look at its place: it may just be entered, and whoever does that looks
         // whether the task is settled, after the lock of the table.
         if task.spec().is_some_and(|spec| spec.has_deadline()) {
-            self.timers.remove(&task.clone_ref());
+            self.forget_deadline(&task.clone_ref());
+        }
+    }
+
+    /// Takes a task out of the table. The monitor of a pool that has ended leaves when that is
+    /// empty, and may be asleep until the deadline that was there.
+    pub(super) fn forget_deadline(&self, task: &TaskRef) {
+        self.timers.remove(task);
+        // After the lock of the table: if the monitor looked before, it had seen the end, and so
+        // does this.
+        if self.phase() == Phase::Ended {
+            self.monitor.wake();
         }
     }
 

@@ -374,7 +374,7 @@ impl Pool {
             extra.timer.load(Ordering::Relaxed) != 0
         });
         if timed {
-            self.timers.remove(task);
+            self.forget_deadline(task);
         }
     }
 

@@ -413,6 +413,46 @@ static void pipe_with_time_outs_comes_too_late(void)
     check_close(pool);
 }
 
+enum { PIPED = 8 };
+
+static void *settle_all(void *arg)
+{
+    cfut_promise **promises = arg;
+    for (int i = 0; i < PIPED; i++) {
+        CHECK_OK(cfut_promise_set_bytes(promises[i], "", 0));
+        cfut_promise_release(promises[i]);
+    }
+    return NULL;
+}
+
+/* Inputs settle while the pool ends, and some are cancelled: each task runs, or is told. */
+static void pipes_with_time_outs_meet_the_end(void)
+{
+    for (int round = 0; round < 300; round++) {
+        cfut_executor *pool = check_pool(2);
+        cfut_promise *promises[PIPED];
+        cfut_future *inputs[PIPED], *piped[PIPED];
+        pthread_t settler;
+        for (int i = 0; i < PIPED; i++) {
+            inputs[i] = by_hand(&promises[i]);
+            piped[i] = pipe_once(inputs[i], pool, with_far_time_outs(nothing_task));
+        }
+        settler = thread_start(settle_all, promises);
+        cfut_future_cancel(piped[round % PIPED], CFUT_CANCEL_PENDING);
+        CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+        for (int i = 0; i < PIPED; i++) {
+            cfut_status status = cfut_future_wait(piped[i], CFUT_FOREVER);
+            CHECK(status == CFUT_OK || status == CFUT_BROKEN ||
+                  (status == CFUT_CANCELLED && i == round % PIPED));
+            cfut_future_release(piped[i]);
+        }
+        thread_join(settler);
+        for (int i = 0; i < PIPED; i++)
+            cfut_future_release(inputs[i]);
+        check_close(pool);
+    }
+}
+
 CHECK_MAIN(CASE(then_on_an_executor), CASE(then_in_the_settling_thread),
            CASE(then_on_an_executor_that_is_shut_down), CASE(then_of_one_that_failed),
            CASE(then_cancelled_before_its_input), CASE(then_frees_its_argument),
@@ -422,4 +462,4 @@ CHECK_MAIN(CASE(then_on_an_executor), CASE(then_in_the_settling_thread),
            CASE(pipe_total_time_out_of_one_that_runs), CASE(pipe_queue_time_out_is_from_its_input),
            CASE(pipe_run_time_out_is_from_its_start), CASE(pipe_in_time),
            CASE(pipe_with_time_outs_is_cancelled), CASE(pipe_with_time_outs_ends_with_its_pool),
-           CASE(pipe_with_time_outs_comes_too_late))
+           CASE(pipe_with_time_outs_comes_too_late), CASE(pipes_with_time_outs_meet_the_end))

@@ -227,6 +227,7 @@ suite!(
     pipe_with_time_outs_is_cancelled,
     pipe_with_time_outs_ends_with_its_pool,
     pipe_with_time_outs_comes_too_late,
+    pipes_with_time_outs_meet_the_end,
 );
 
 suite!(
@@ -306,6 +307,7 @@ suite!(
     callback_of_an_expired_one,
     low_is_not_starved_by_high,
     normal_is_not_starved_by_high,
+    detached_one_ends_in_time_after_a_shutdown,
 );
 
 suite!(
