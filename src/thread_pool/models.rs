@@ -1,7 +1,7 @@
 //! Models of the pool: submits, sleeping workers, shutdown, waits inside tasks.
 //!
-//! They run whole pools: the code of this room with the model checker's threads. Only that
-//! deques have two places, no clock runs, and there is no monitor: a
+//! They run whole pools: the code of this room with the model checker's threads. Only
+//! crossbeam's deque has a stand-in (`queue`), no clock runs, and there is no monitor: a
 //! pool must do its work without. Tasks are closures, which go the ordinary way. A run is some
 //! hundred steps, so preemptions are bounded, as each model says. A lost wake-up shows as a
 //! deadlock, a task left behind as memory that was not released; see also `future::models`.
@@ -10,7 +10,7 @@ use super::batch::{BATCH, Batch};
 use super::config::{Config, FullPolicy};
 use super::inbox::{Inbox, Lane};
 use super::pool::{Phase, Pool};
-use super::queue::{Entry, Own, Theirs};
+use super::queue::{Entry, Own};
 use super::sleep::{Limits, Notified, Sleep, Unparked};
 use super::submit::Submitted;
 use crate::future::cell::{TaskCell, TaskRef};

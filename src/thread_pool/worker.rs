@@ -143,9 +143,8 @@ pub(super) struct Frame {
 }
 
 impl Slot {
-    /// None when there is no memory.
-    fn new(pool: &Pool, number: u16) -> Option<Slot> {
-        let (queues, theirs) = Own::new(pool.serial)?;
+    fn new(pool: &Pool, number: u16) -> Slot {
+        let (queues, theirs) = Own::new(pool.serial);
         let mine = Mine {
             queues,
             local: Cell::new(ptr::null()),
@@ -183,7 +182,7 @@ impl Slot {
             nested_since: AtomicU64::new(0),
             tally: Tally::default(),
         };
-        Some(Slot {
+        Slot {
             head: WorkerHead { vtable: &super::blocking::WORKER_VTABLE },
             pool: pool.as_owner().cast(),
             number,
@@ -191,7 +190,7 @@ impl Slot {
             theirs,
             batch: Padded(Batch::new()),
             public: Padded(public),
-        })
+        }
     }
 
     pub(super) fn pool_ptr(&self) -> *const Pool {

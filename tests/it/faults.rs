@@ -50,7 +50,7 @@ suite!(shortage: not_one_thread, end_without_threads, quiet_without_threads,
     limit_of_processes, limit_of_descriptors, limit_of_address_space, more_items_than_memory,
     stack_too_large, many_threads);
 
-suite!(no_memory: each_fails_once, all_fail_from_one_on);
+suite!(no_memory: each_fails_once);
 
 suite!(one_cpu: counts_one, nested_waits, nested_waits_with_timeout,
     host_waits_for_turning_task, turning_task_that_says_so, sleeping_tasks_get_workers,

@@ -35,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// What only some files may name, and why.
 const HOMES: &[(&str, &[&str], &str)] = &[
+    ("crossbeam_deque", &["thread_pool/queue.rs"], "one file knows the deque"),
     ("loom::", &["sync.rs", "local.rs"], "one shim for real and model"),
     ("target_os", &["platform/", "local.rs"], "another system is added in platform/ alone"),
     ("std::sync::atomic", &["sync.rs", "platform/"], "the model checker must see every atomic"),

@@ -205,58 +205,6 @@ fn owner_and_two_thieves() {
     });
 }
 
-/// A deque's thieves' end and what its tasks lead to.
-struct Hoard {
-    theirs: Theirs,
-    behind: [UnsafeCell<()>; 3],
-    taken: AtomicUsize,
-}
-
-impl Hoard {
-    fn note(&self, task: Entry) {
-        let number = task.as_ptr().addr();
-        self.behind[number - 1].with_mut(|_| ());
-        let before = self.taken.fetch_or(1 << number, Ordering::Relaxed);
-        assert_eq!(before & 1 << number, 0, "{number} was taken twice");
-    }
-}
-
-/// The owner pushes one task more than its deque holds and takes what is left, newest first or
-/// oldest first, while thieves take the oldest: each task is taken once, by somebody who sees what
-/// it leads to. At most four preemptions, or two with two thieves.
-#[test]
-fn deque_and_thieves() {
-    for (in_order, thieves, preemptions) in [(false, 1, 4), (true, 1, 4), (false, 2, 2)] {
-        explore(Some(preemptions), move || {
-            let (own, theirs) = Own::new(in_order).expect("memory");
-            let behind = std::array::from_fn(|_| UnsafeCell::new(()));
-            let hoard = Arc::new(Hoard { theirs, behind, taken: AtomicUsize::new(0) });
-            let thieves: Vec<_> = (0..thieves)
-                .map(|_| Arc::clone(&hoard))
-                .map(|hoard| {
-                    thread::spawn(move || {
-                        for _ in 0..2 {
-                            hoard.theirs.steal().map(|task| hoard.note(task));
-                        }
-                    })
-                })
-                .collect();
-            for number in 1..4 {
-                hoard.behind[number - 1].with_mut(|_| ());
-                if !own.push(entry(number)) {
-                    hoard.note(entry(number));
-                }
-            }
-            while let Some(task) = own.pop() {
-                hoard.note(task);
-            }
-            thieves.into_iter().for_each(|thief| thief.join().expect("joined"));
-            assert!(own.pop().is_none() && hoard.theirs.is_empty());
-            assert_eq!(hoard.taken.load(Ordering::Relaxed), 0b1110);
-        });
-    }
-}
-
 /// A worker publishes a batch and then stays in a task, while another worker goes to sleep:
 /// that one does not sleep while the batch is not empty. All interleavings.
 #[test]
@@ -281,7 +229,7 @@ fn batch_against_a_sleeper() {
 
 /// A worker's steps until there was something to steal.
 fn sleep_until_stolen(sleep: &Sleep, booty: &Booty) {
-    let (_own, deque) = Own::new(false).expect("memory");
+    let (_own, deque) = Own::new(false);
     let mut searching = false;
     while booty.steal() == 0 {
         sleep.publish_idle(1, std::mem::replace(&mut searching, false));

@@ -66,7 +66,11 @@ fn slot_for(pool: &Pool, number: u16) -> Option<NonNull<Slot>> {
     if let Some(slot) = NonNull::new(place.load(Ordering::Relaxed)) {
         return Some(slot);
     }
-    let slot = memory::try_box(Slot::new(pool, number)?).ok()?;
+    // Crossbeam allocates its deques without asking whether it can: ask for it.
+    let probe = memory::allocate(4096, 64)?;
+    // SAFETY: allocated just now.
+    unsafe { memory::release(probe, 4096, 64) };
+    let slot = memory::try_box(Slot::new(pool, number)).ok()?;
     // Release, both: pair with the Acquires in `Pool::slots` and `steal`.
     place.store(slot.as_ptr(), Ordering::Release);
     pool.slots_used.fetch_max(usize::from(number) + 1, Ordering::Release);
