@@ -162,8 +162,8 @@ pub(crate) struct Extra {
     pub(crate) attempts: AtomicU32,
     pub(crate) cpu_ns: AtomicU64,
     /// How its process died: `remote::Death`, packed.
-    pub(crate) death: AtomicU64,
-    pub(crate) max_rss: AtomicU64,
+    pub(crate) death: AtomicU32,
+    pub(crate) max_rss_kib: AtomicU32,
 }
 
 const CLASS: usize = 1;
@@ -193,8 +193,8 @@ impl Extra {
                 function: AtomicU32::new(0),
                 attempts: AtomicU32::new(0),
                 cpu_ns: AtomicU64::new(0),
-                death: AtomicU64::new(0),
-                max_rss: AtomicU64::new(0),
+                death: AtomicU32::new(0),
+                max_rss_kib: AtomicU32::new(0),
             });
         }
         Some(place)

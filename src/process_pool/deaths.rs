@@ -107,7 +107,8 @@ impl Pool {
         self.mark_started(&task);
         self.leave_place(&task, child, ended.cpu_ns);
         let runs = task.extra_in(task.snapshot()).map_or(1, |extra| {
-            extra.max_rss.store(ended.max_rss, Ordering::Relaxed); // published by settling
+            let kib = u32::try_from(ended.max_rss / 1024).unwrap_or(u32::MAX);
+            extra.max_rss_kib.store(kib, Ordering::Relaxed); // published by settling
             extra.attempts.load(Ordering::Relaxed) // P1
         });
         let most = task.spec().map_or(1, |spec| spec.attempts);
