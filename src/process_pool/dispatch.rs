@@ -157,6 +157,7 @@ impl Pool {
             match self.hand_over(state, child, &task, now) {
                 Given::Yes => given += 1,
                 Given::Full => {
+                    state.stalled = true;
                     // Its place in the lane is free.
                     if let Err(task) = state.backlog.push_front(task) {
                         std::mem::forget(task);

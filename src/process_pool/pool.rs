@@ -80,6 +80,8 @@ pub(super) struct State {
     pub(super) budget: Budget,
     /// How long a task runs, about.
     pub(super) average_ns: u64,
+    /// A worker with room for more tasks could not be given one: its ring or socket was full.
+    pub(super) stalled: bool,
     /// Tasks that have run, were to run again, and were settled meanwhile.
     pub(super) ended: Vec<TaskRef>,
     /// `cfut_executor_warm` wants all workers.
@@ -198,6 +200,7 @@ impl Pool {
             supervisor: Supervisor::none(),
             budget: Budget::new(),
             average_ns: 0,
+            stalled: false,
             ended: Vec::new(),
             warm: false,
             started: 0,

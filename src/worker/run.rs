@@ -53,7 +53,6 @@ pub(super) fn run_tasks(worker: &'static Worker, tasks: Consumer<Ring>, spin_ns:
         match next {
             Next::Run(task) => {
                 main.run(task);
-                library(|| main.tasks.advance());
             }
             Next::Again => {}
             Next::End => break,
@@ -278,9 +277,13 @@ impl Main {
             ended
         };
         leave_if_forked(process);
-        if let Ended::Settled(_) = ended {
-            library(|| slot.ship());
-        }
+        library(|| {
+            // First: the host looks for room in this ring when it reads the answer.
+            self.tasks.advance();
+            if let Ended::Settled(_) = ended {
+                slot.ship();
+            }
+        });
         due::run_pending();
     }
 }
