@@ -50,6 +50,8 @@ pub(super) fn run(task: Task) -> ! {
             }
         }
     }
+    // What modules have printed would be printed again by each child.
+    process::flush_streams();
     let Ok(program) = program else {
         supervisor.refuse(code::NO_MEMORY, format_args!("no memory for the worker's arguments"));
     };

@@ -408,6 +408,7 @@ suite!(
     workers_die_with_their_supervisor,
     children_of_workers_go_with_them,
     closed_streams,
+    program_of_its_own,
 );
 
 suite!(
