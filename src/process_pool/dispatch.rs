@@ -10,7 +10,7 @@ use super::pool::{Pool, State};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Argument;
-use crate::future::state::Life;
+use crate::future::state::{Life, STOP};
 use crate::platform::area::Area;
 use crate::platform::clock::Instant;
 use crate::shared::Shared;
@@ -148,6 +148,10 @@ impl Pool {
         while given < share && self.takes(child, ahead) {
             let Some(task) = state.backlog.pop() else { break };
             if task.snapshot().is_settled() || is_withdrawn(&task) {
+                if task.has_run() && state.ended.try_reserve(1).is_ok() {
+                    state.ended.push(task);
+                    self.poller.wake();
+                }
                 continue;
             }
             match self.hand_over(state, child, &task, now) {
@@ -197,6 +201,9 @@ impl Pool {
         };
         let handed = Handed { task: task.clone(), kill_at: None, _copy: copy };
         child.slots[slot as usize] = Slot::Handed(handed);
+        if task.snapshot().has(STOP) {
+            child.wire.slot(slot).raise_stop(1);
+        }
         child.order.push_back(slot);
         child.in_flight += 1;
         child.given += 1;

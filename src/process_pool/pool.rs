@@ -9,6 +9,7 @@ use super::notifier::Notifier;
 use super::supervisor::{Budget, Supervisor};
 use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
+use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::registry;
@@ -79,6 +80,8 @@ pub(super) struct State {
     pub(super) budget: Budget,
     /// How long a task runs, about.
     pub(super) average_ns: u64,
+    /// Tasks that have run, were to run again, and were settled meanwhile.
+    pub(super) ended: Vec<TaskRef>,
     /// `cfut_executor_warm` wants all workers.
     pub(super) warm: bool,
     pub(super) started: u64,
@@ -195,6 +198,7 @@ impl Pool {
             supervisor: Supervisor::none(),
             budget: Budget::new(),
             average_ns: 0,
+            ended: Vec::new(),
             warm: false,
             started: 0,
             stolen: 0,

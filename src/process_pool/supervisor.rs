@@ -118,6 +118,13 @@ impl Supervisor {
         sent
     }
 
+    /// It does not do what it is told.
+    pub(super) fn kill_itself(&self) {
+        if self.control.is_some() && self.pid > 0 {
+            let _ = process::kill(self.pid, signal::KILL);
+        }
+    }
+
     /// Tells it to end, and says whether it has: its workers have all gone.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
         let Some(control) = &self.control else { return true };
@@ -251,6 +258,11 @@ impl Pool {
             Message::Spawned { worker, generation, pid } => {
                 if let Some(child) = state.child(worker, generation) {
                     child.pid = pid;
+                    if child.early {
+                        let child: *mut _ = child;
+                        // SAFETY: P1; `state` is not used for this child otherwise.
+                        self.worker_is_ready(state, unsafe { &mut *child });
+                    }
                 }
             }
             Message::NotSpawned { worker, generation, errno } => {
