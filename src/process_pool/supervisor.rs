@@ -467,11 +467,15 @@ fn copy(text: &[u8]) -> Result<CString> {
 struct Parts {
     argv: Vec<CString>,
     envp: Vec<CString>,
+    /// What makes a supervisor of the program, and must not reach the workers that it executes:
+    /// each gets one of its own.
+    entry: bootstrap::Entry,
 }
 
 impl Parts {
     fn of(config: &Config, worker: &Worker, nonce: &[u8; 16], depth: u32) -> Result<Parts> {
-        let mut parts = Parts { argv: Vec::new(), envp: Vec::new() };
+        let entry = bootstrap::Entry::new(spawn::SOCKET, nonce);
+        let mut parts = Parts { argv: Vec::new(), envp: Vec::new(), entry };
         if worker.is_this {
             let mut place = [0u8; 4096];
             push(&mut parts.argv, host::own_command(&mut place).unwrap_or(b"worker"))?;
@@ -494,7 +498,6 @@ impl Parts {
         for variable in config.environment.iter() {
             push(&mut parts.envp, variable.as_bytes())?;
         }
-        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
         let mut line = Line::new();
         // Cannot fail: a number is short.
         let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
@@ -506,8 +509,12 @@ impl Parts {
         refs(&self.argv)
     }
 
+    /// The supervisor's.
     fn envp_refs(&self) -> Result<Vec<&CStr>> {
-        refs(&self.envp)
+        let mut all = refs(&self.envp)?;
+        all.try_reserve(1).map_err(|_| Config::no_memory("the environment of workers"))?;
+        all.push(self.entry.as_c_str());
+        Ok(all)
     }
 
     /// The sealed memory that supervisor and workers read.
@@ -531,7 +538,7 @@ impl Parts {
         };
         let preload = refs(&preload)?;
         let argv = self.argv_refs()?;
-        let envp = self.envp_refs()?;
+        let envp = refs(&self.envp)?;
         let function;
         let initializer = match &config.initializer {
             None => None,
