@@ -47,7 +47,7 @@ _declare("cfut_submit_task", c_int32, c_void_p, c_void_p, c_char_p, c_size_t, PO
 _declare("cfut_future_wait", c_int32, c_void_p, c_int64)
 _declare("cfut_future_bytes", c_void_p, c_void_p, POINTER(c_size_t))
 _declare("cfut_future_message", c_char_p, c_void_p)
-_declare("cfut_future_info", c_int64, c_void_p, c_int32)
+_declare("cfut_future_info", c_int32, c_void_p, c_int32, POINTER(c_int64))
 _declare("cfut_future_release", None, c_void_p)
 _declare("cfut_promise_set_bytes", c_int32, c_void_p, c_char_p, c_size_t)
 _declare("cfut_promise_fail", c_int32, c_void_p, c_int32, c_char_p)

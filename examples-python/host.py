@@ -8,7 +8,7 @@ import ctypes
 import json
 import os
 import sys
-from ctypes import byref, c_size_t
+from ctypes import byref, c_int64, c_size_t
 from pathlib import Path
 
 from cfut import (
@@ -31,6 +31,9 @@ class Future:
     def __init__(self, handle):
         self.handle = handle
 
+    def __del__(self):
+        lib.cfut_future_release(self.handle)
+
     def result(self):
         status = check(lib.cfut_future_wait(self.handle, FOREVER))
         if status != OK:
@@ -41,10 +44,9 @@ class Future:
         return json.loads(ctypes.string_at(data, size.value))
 
     def worker(self):
-        return lib.cfut_future_info(self.handle, INFO_WORKER_PID)
-
-    def __del__(self):
-        lib.cfut_future_release(self.handle)
+        process = c_int64()
+        check(lib.cfut_future_info(self.handle, INFO_WORKER_PID, byref(process)))
+        return process.value
 
 
 class Pool:

@@ -6,9 +6,7 @@ JSON. An exception is the failure of its task, with its text as the message.
 
 import ctypes
 import json
-import os
 import sys
-import time
 
 from cfut import TASK_FN, check, lib
 
@@ -50,19 +48,8 @@ def divide(a, b):
 
 
 @task
-def process_of():
-    return os.getpid()
-
-
-@task
 def crash():
     ctypes.memset(0, 1, 1)  # as a defect in an extension module would
-
-
-@task
-def sleep(seconds):
-    time.sleep(seconds)
-    return seconds
 
 
 if __name__ == "__main__":
