@@ -24,7 +24,7 @@ enum {
     HEALTHY = 10,                 /* tasks after each ill one */
     RUN_TIMEOUT_MS = 200,         /* for tasks that would never end */
     PATIENCE_MS = 30000,          /* this program's own: longer means that something is wrong */
-    MEMORY_LIMIT = 512 << 20,     /* bytes of address space of each worker */
+    MEMORY_LIMIT = 256 << 20,     /* bytes of address space of each worker */
     BLOCK = 16 << 20
 };
 
