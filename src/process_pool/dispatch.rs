@@ -385,7 +385,7 @@ impl State {
     pub(super) fn find(&mut self, task: &TaskRef) -> Option<(&mut Child, u16)> {
         let (number, slot) = place_of(task)?;
         let mut child = self.children.get(number).copied().flatten()?;
-        // SAFETY: P1.
+        // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
         let child = unsafe { child.as_mut() };
         let here = matches!(&child.slots[slot as usize],
             Slot::Handed(handed) if handed.task.as_ptr() == task.as_ptr());

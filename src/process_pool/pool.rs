@@ -282,7 +282,7 @@ impl Pool {
     /// Drops a handle; with the last one the pool takes no more work. What was accepted
     /// still runs.
     pub(crate) fn drop_handle(&self) {
-        // AcqRel: the last one closes after all that the others did.
+        // AcqRel: pairs with itself: the last one closes after all that the others did.
         if self.handles.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_inherited() {
             return;
         }

@@ -420,13 +420,34 @@ fn python_worker_started_by_hand() {
 
 // ---- README ----
 
+/// The first block of code of this kind in README.md.
+fn readme_block(kind: &str) -> String {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let mark = format!("```{kind}\n");
+    let from = readme.find(&mark).unwrap_or_else(|| panic!("no {mark:?}")) + mark.len();
+    let length = readme[from..].find("```").expect("its end");
+    readme[from..from + length].to_owned()
+}
+
+fn run_as(name: &str, source: &str) -> String {
+    let path = directory(name).join("square.c");
+    fs::write(&path, source).expect("source");
+    succeed(&mut program(&build_with(path.to_str().expect("UTF-8"), &["-pedantic"])))
+}
+
 #[test]
 fn the_program_in_the_readme_works() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let from = readme.find("```c\n").expect("a C program") + "```c\n".len();
-    let length = readme[from..].find("```").expect("its end");
-    let source = directory("readme").join("square.c");
-    fs::write(&source, &readme[from..from + length]).expect("source");
-    let source = source.to_str().expect("UTF-8");
-    assert_eq!(succeed(&mut program(&build_with(source, &["-pedantic"]))), "25\n");
+    assert_eq!(run_as("readme", &readme_block("c")), "25\n");
+}
+
+#[test]
+fn two_lines_lead_from_threads_to_processes() {
+    let (program, change) = (readme_block("c"), readme_block("diff"));
+    let side = |others: char| -> String {
+        let lines = change.lines().filter(|line| !line.starts_with(others));
+        lines.map(|line| format!("{}\n", &line[1..])).collect()
+    };
+    let (before, after) = (side('+'), side('-'));
+    assert_eq!(program.matches(&before).count(), 1, "{before}");
+    assert_eq!(run_as("processes", &program.replace(&before, &after)), "25\n");
 }
