@@ -18,7 +18,7 @@ use crate::future::timer::Timers;
 use crate::platform::clock;
 use crate::platform::poll::Poller;
 use crate::platform::thread::Thread;
-use crate::platform::{fork, memory};
+use crate::platform::{cpu, fork, memory};
 use crate::quiet;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
@@ -44,6 +44,8 @@ pub(crate) struct Pool {
     /// Handles of the user's; the last one closes the pool.
     handles: AtomicUsize,
     pub(super) config: Config,
+    /// There is a processor for a thread that looks for what is about to come.
+    pub(super) may_look: bool,
     pub(super) state: Lock<State>,
     pub(super) poller: Poller,
     pub(super) bound: Option<Bound>,
@@ -87,6 +89,8 @@ pub(super) struct State {
     pub(super) killing: bool,
     pub(super) generation: u32,
     pub(super) manager: Option<Thread>,
+    /// It wants a bell from every worker.
+    pub(super) manager_sleeps: bool,
     /// The manager thread is past its last look at the pool.
     pub(super) manager_gone: bool,
 }
@@ -198,6 +202,7 @@ impl Pool {
             killing: false,
             generation: 0,
             manager: None,
+            manager_sleeps: false,
             manager_gone: false,
         };
         let pool = Pool {
@@ -205,6 +210,7 @@ impl Pool {
             this: NonNull::dangling(),
             handles: AtomicUsize::new(1),
             bound: Bound::new(config.queue_limit, config.queue_bytes),
+            may_look: cpu::cpus().usable > 1,
             config,
             state: Lock::new(state),
             poller,
