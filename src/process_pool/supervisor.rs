@@ -453,6 +453,7 @@ fn copy(text: &[u8]) -> Result<CString> {
 /// Arguments and environment of a worker program.
 struct Parts {
     argv: Vec<CString>,
+    /// Last the entry that says that the supervisor is one.
     envp: Vec<CString>,
 }
 
@@ -481,11 +482,11 @@ impl Parts {
         for variable in config.environment.iter() {
             push(&mut parts.envp, variable.as_bytes())?;
         }
-        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
         let mut line = Line::new();
         // Cannot fail: a number is short.
         let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
         push(&mut parts.envp, line.as_bytes())?;
+        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
         Ok(parts)
     }
 
@@ -519,6 +520,8 @@ impl Parts {
         let preload = refs(&preload)?;
         let argv = self.argv_refs()?;
         let envp = self.envp_refs()?;
+        // A worker that is executed has an entry of its own.
+        let envp = &envp[..envp.len() - 1];
         let function;
         let initializer = match &config.initializer {
             None => None,
