@@ -5,7 +5,7 @@
 //! so (the sleep protocol of `transport`), and is woken by a worker's bell, by the supervisor, by
 //! the next deadline, or by `Poller::wake`.
 
-use super::child::{Phase as Life, Why};
+use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
 use super::pool::{Phase, Pool, State};
 use super::results::Round;
@@ -75,7 +75,7 @@ impl Pool {
             if self.is_over(&mut state, now) {
                 return true;
             }
-            self.next_look(&state, now)
+            self.next_look(&mut state, now)
         };
         self.expire_passed(now, round);
         self.settle_round(round);
@@ -151,11 +151,12 @@ impl Pool {
     }
 
     /// When there is something to look at, though nothing may have happened.
-    fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
+    fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        state.looks_again = self.wants_rebalance(state);
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
-        let retry = (!state.backlog.is_empty() && self.wants_worker(state)
+        let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
+        let retry = (!state.backlog.is_empty() && self.wants_worker(state, now)
             || state.supervisor.must_retry())
         .then(|| now.plus(RETRY_NS));
         children.chain([idle, rebalance, retry]).flatten().min()
@@ -163,41 +164,46 @@ impl Pool {
 
     // ---- how many workers ----
 
-    /// Whether there is work that a further worker would do.
-    pub(super) fn wants_worker(&self, state: &State) -> bool {
-        if state.killing {
-            return false;
-        }
-        let usable = state
-            .children()
-            .filter(|child| match child.phase {
-                Life::Starting => true,
-                Life::Ready => !self.is_used_up(child),
-                Life::Leaving | Life::Dying => false,
-            })
-            .count();
+    /// Whether there may be a further worker.
+    pub(super) fn has_room_for_workers(&self, state: &State) -> bool {
         let running = state.children().filter(|child| child.phase != Life::Dying).count();
         let most = self.config.workers as usize;
         // A worker on its last task has a successor by the time it is done.
-        if usable >= most || running >= most * 2 {
+        !state.killing && self.usable(state) < most && running < most * 2
+    }
+
+    /// Workers that take tasks, or will.
+    fn usable(&self, state: &State) -> usize {
+        let takes = |child: &&Child| match child.phase {
+            Life::Starting => true,
+            Life::Ready => !self.is_used_up(child),
+            Life::Leaving | Life::Dying => false,
+        };
+        state.children().filter(takes).count()
+    }
+
+    /// Whether there is work that a further worker would do.
+    pub(super) fn wants_worker(&self, state: &State, now: Instant) -> bool {
+        if !self.has_room_for_workers(state) {
             return false;
         }
         if state.warm {
             return true;
         }
         let starting = state.children().filter(|child| child.phase == Life::Starting).count();
-        let spare = self.config.tasks_per_worker != 0 && usable == 0;
-        state.backlog.len() > starting || spare && !state.backlog.is_empty()
+        let spare = self.config.tasks_per_worker != 0 && self.usable(state) == 0;
+        let waiting = state.backlog.len();
+        waiting > starting || spare && waiting > 0 || waiting + self.held_up(state, now) > starting
     }
 
-    fn is_used_up(&self, child: &super::child::Child) -> bool {
+    fn is_used_up(&self, child: &Child) -> bool {
         let limit = self.config.tasks_per_worker;
         child.overweight || limit != 0 && child.given >= limit
     }
 
     fn see_to_workers(&self, state: &mut State, now: Instant) {
         self.see_to_supervisor(state, now);
-        while self.wants_worker(state) && self.request_worker(state, now) {}
+        while self.wants_worker(state, now) && self.request_worker(state, now) {}
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };
             // SAFETY: P1; `state` is not used for this child otherwise.
@@ -210,7 +216,7 @@ impl Pool {
     }
 
     /// Tells a worker to leave.
-    fn retire(&self, child: &mut super::child::Child, now: Instant) {
+    fn retire(&self, child: &mut Child, now: Instant) {
         if child.wire.push_exit() {
             child.phase = Life::Leaving;
             child.deadline = Some(now.plus(LEAVE_NS));
@@ -218,7 +224,7 @@ impl Pool {
         }
     }
 
-    fn is_superfluous(&self, state: &State, child: &super::child::Child, now: Instant) -> bool {
+    fn is_superfluous(&self, state: &State, child: &Child, now: Instant) -> bool {
         if self.phase() != Phase::Open && self.is_done(state) && state.backlog.is_empty() {
             return true;
         }

@@ -249,7 +249,7 @@ impl Pool {
                 state.backlog.push(lane, task.clone());
             }
             self.dispatch(&mut state, now);
-            self.wants_manager(&state)
+            self.wants_manager(&mut state, now)
         };
         if wake {
             self.poller.wake();
@@ -257,9 +257,16 @@ impl Pool {
         Ok(())
     }
 
-    /// The manager has to make workers for what waits.
-    fn wants_manager(&self, state: &State) -> bool {
-        !state.backlog.is_empty() && self.wants_worker(state)
+    /// The manager has to make workers for what waits, or to look whether it waits for long.
+    pub(super) fn wants_manager(&self, state: &mut State, now: Instant) -> bool {
+        if !state.backlog.is_empty() {
+            return self.wants_worker(state, now);
+        }
+        if state.looks_again || !self.wants_rebalance(state) {
+            return false;
+        }
+        state.looks_again = true; // once is enough
+        true
     }
 
     // ---- room ----
