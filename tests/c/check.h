@@ -354,17 +354,15 @@ CHECK_UNUSED static int check_main(int argc, char **argv, const check_case *case
         return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]); \
     }
 
-/* The same for a program whose functions run in worker processes, too. BEFORE is done in each of
- * them and in the program, before it is known which it is. */
-#define CHECK_MAIN_WORKER_AFTER(before, ...) \
+/* The same for a program whose functions run in worker processes, too. `first` is done in the
+ * program itself, not in its workers. */
+#define CHECK_MAIN_WORKER(first, ...) \
     int main(int argc, char **argv) \
     { \
         static const check_case cases[] = { __VA_ARGS__ }; \
-        before; \
         cfut_worker_main(); \
+        first; \
         return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]); \
     }
-
-#define CHECK_MAIN_WORKER(...) CHECK_MAIN_WORKER_AFTER((void)0, __VA_ARGS__)
 
 #endif

@@ -745,24 +745,17 @@ static void a23_initializer_that_fails(void)
     check_close(pool);
 }
 
-int main(int argc, char **argv)
-{
-    static const check_case cases[] = {
-        CASE(a02_submit), CASE(a02_submit_returns_at_once), CASE(a03_completion_order),
-        CASE(a04_one_failure), CASE(a05_wait_times_out), CASE(a05_run_time_out),
-        CASE(a06_three_primes), CASE(a07_guarded_main_runs_once), CASE(a09_states),
-        CASE(a09_callbacks), CASE(a10_the_same_on_threads), CASE(a11_outcome_of_each),
-        CASE(a15_sieves), CASE(a16_any_then_all), CASE(a17_first_failure),
-        CASE(a18_cancel_the_rest), CASE(a18_every_kind_of_waiter), CASE(a20_divide),
-        CASE(a21_shutdown_waits), CASE(a21_shutdown_without_waiting),
-        CASE(a21_shutdown_cancels_pending), CASE(a21_shutdown_stops_running),
-        CASE(a21_shutdown_kills_busy), CASE(a21_shutdown_by_sigterm), CASE(a21_shutdown_twice),
-        CASE(a21_shutdown_of_an_idle_pool), CASE(a21_release_without_shutdown),
-        CASE(a21_shutdown_while_submitting), CASE(a22_default_workers), CASE(a22_own_number),
-        CASE(a23_initializer), CASE(a23_initializer_that_fails),
-    };
-    cfut_worker_main();
-    beyond_the_guard();
-    board_make();
-    return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
-}
+CHECK_MAIN_WORKER(
+    (beyond_the_guard(), board_make()),
+    CASE(a02_submit), CASE(a02_submit_returns_at_once), CASE(a03_completion_order),
+    CASE(a04_one_failure), CASE(a05_wait_times_out), CASE(a05_run_time_out), CASE(a06_three_primes),
+    CASE(a07_guarded_main_runs_once), CASE(a09_states), CASE(a09_callbacks),
+    CASE(a10_the_same_on_threads), CASE(a11_outcome_of_each), CASE(a15_sieves),
+    CASE(a16_any_then_all), CASE(a17_first_failure), CASE(a18_cancel_the_rest),
+    CASE(a18_every_kind_of_waiter), CASE(a20_divide), CASE(a21_shutdown_waits),
+    CASE(a21_shutdown_without_waiting), CASE(a21_shutdown_cancels_pending),
+    CASE(a21_shutdown_stops_running), CASE(a21_shutdown_kills_busy), CASE(a21_shutdown_by_sigterm),
+    CASE(a21_shutdown_twice), CASE(a21_shutdown_of_an_idle_pool),
+    CASE(a21_release_without_shutdown), CASE(a21_shutdown_while_submitting),
+    CASE(a22_default_workers), CASE(a22_own_number), CASE(a23_initializer),
+    CASE(a23_initializer_that_fails))
