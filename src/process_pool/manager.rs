@@ -79,7 +79,7 @@ impl Pool {
             if self.is_over(&mut state, now) {
                 return true;
             }
-            self.next_look(&state, now)
+            self.next_look(&mut state, now)
         };
         self.expire_passed(now, round);
         self.settle_round(round);
@@ -155,10 +155,11 @@ impl Pool {
     }
 
     /// When there is something to look at, though nothing may have happened.
-    fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
+    fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        state.looks_again = self.wants_rebalance(state);
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
+        let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
         let stalled = state.stalled && !state.backlog.is_empty();
         let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
             .then(|| now.plus(RETRY_NS));

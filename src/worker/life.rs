@@ -13,7 +13,7 @@ use crate::future::state::Outcome;
 use crate::platform::fd::Fd;
 use crate::platform::shm::Shm;
 use crate::platform::socket::Socket;
-use crate::platform::{Errno, fork, memory, process, thread};
+use crate::platform::{Errno, clock, fork, memory, process, thread};
 use crate::transport::config::{Initializer, WorkerConfig};
 use crate::transport::control::{Message, PACKET};
 use crate::transport::frame;
@@ -91,6 +91,7 @@ pub(super) fn run_parts(parts: Parts) -> End {
     let Some(config) = WorkerConfig::open(config) else { return End::Failed };
     let Ok(link) = Link::open(link) else { return End::Failed };
     fork::watch();
+    clock::prepare(); // before its first task, which is timed
     name_process(config.name, number);
     let WorkerSide { link, tasks, results } = link;
     let Some(worker) = Worker::make(link, results, socket, config.rss_limit) else {

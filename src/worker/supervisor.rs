@@ -8,7 +8,7 @@ use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
-use crate::platform::clock::Instant;
+use crate::platform::clock::{self, Instant};
 use crate::platform::fd::Fd;
 use crate::platform::poll::{BATCH, Poller};
 use crate::platform::process::{self, Reaped};
@@ -173,6 +173,7 @@ impl Supervisor {
         // Without it a worker's orphans are init's, and outlive it: nothing else is lost.
         let _ = process::become_subreaper();
         thread::set_name(c"cfut-super");
+        clock::prepare(); // for the workers, too
         Some(Supervisor {
             control: task.socket,
             config,
