@@ -125,6 +125,7 @@ impl Pool {
         child.phase == Phase::Ready
             && !child.overweight
             && child.kills == 0
+            && child.disconnected.is_none()
             && u64::from(child.in_flight) < ahead
             && (limit == 0 || child.given < limit)
     }
@@ -215,6 +216,15 @@ impl Pool {
     pub(super) fn wants_rebalance(&self, state: &State) -> bool {
         state.children().any(|child| child.phase == Phase::Ready && child.in_flight == 0)
             && state.children().any(|child| child.order.len() > 1)
+    }
+
+    /// Takes everything that has not begun back from a worker that is about to go.
+    pub(super) fn take_all_back(&self, state: &mut State, child: &mut Child) {
+        while let Some(task) = take_back_last(child) {
+            if let Err(task) = state.backlog.push_front(task) {
+                std::mem::forget(task); // it had a place there before; not reached
+            }
+        }
     }
 
     /// Takes waiting tasks back from a worker that will not come to them soon, for one that has

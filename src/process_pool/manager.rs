@@ -76,6 +76,7 @@ impl Pool {
             self.hear_supervisor(&mut state, round, now);
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
+            self.see_to_supervisor(&mut state, round, now);
             self.see_to_workers(&mut state, now);
             self.dispatch(&mut state, now);
             if self.is_over(&mut state, now) {
@@ -85,6 +86,7 @@ impl Pool {
         };
         self.expire_passed(now, round);
         self.settle_round(round);
+        self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look(round) {
             return false;
@@ -162,7 +164,8 @@ impl Pool {
         let retry = (!state.backlog.is_empty() && self.wants_worker(state)
             || state.supervisor.must_retry())
         .then(|| now.plus(RETRY_NS));
-        children.chain([idle, rebalance, retry]).flatten().min()
+        let supervisor = self.next_look_at_supervisor(state);
+        children.chain([idle, rebalance, retry, supervisor]).flatten().min()
     }
 
     // ---- how many workers ----
@@ -200,7 +203,6 @@ impl Pool {
     }
 
     fn see_to_workers(&self, state: &mut State, now: Instant) {
-        self.see_to_supervisor(state, now);
         while self.wants_worker(state) && self.request_worker(state, now) {}
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };

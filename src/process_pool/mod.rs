@@ -37,6 +37,7 @@
 //! | `deaths` | what if a worker dies? |
 //! | `deadlines` | what if time is up? |
 //! | `supervisor` | how do processes come and go? |
+//! | `program` | what is executed for them? |
 //! | `manager` | who does all that, and when? |
 //! | `notifier` | who calls the user? |
 //! | `shutdown` | how does a pool end? |
@@ -94,6 +95,7 @@ mod functions;
 mod manager;
 mod notifier;
 mod pool;
+mod program;
 mod results;
 mod shutdown;
 mod snapshot;

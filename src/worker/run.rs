@@ -14,6 +14,7 @@ use crate::future::make::Work;
 use crate::future::run::{self, Ended};
 use crate::platform::area::Area;
 use crate::platform::clock::{self, Instant};
+use crate::platform::fault::crash_point;
 use crate::platform::socket::MOST_FDS;
 use crate::platform::{Errno, process};
 use crate::shared::Shared;
@@ -111,6 +112,7 @@ impl Main {
             outcome::skip(self.worker, head.slot);
             return None;
         }
+        crash_point("started");
         match self.make(&head, &record[TASK_HEAD..], slot) {
             Ok(task) => Some(Started { slot, task }),
             Err(why) => {
@@ -261,9 +263,11 @@ impl Main {
         };
         leave_if_forked(process);
         self.used = Some(last);
+        crash_point("returned");
         if let Ended::Settled(_) = ended {
             library(|| slot.ship());
         }
+        crash_point("shipped");
         due::run_pending();
     }
 }
