@@ -115,6 +115,8 @@ pub(crate) struct RemoteTable {
     pub(crate) stop: unsafe fn(NonNull<Owner>, &TaskRef, kill: bool),
     /// How far a running task says it is.
     pub(crate) progress: unsafe fn(NonNull<Owner>, &TaskRef) -> Option<(u64, u64)>,
+    /// The calling thread is about to wait for the task: looks for its end for a moment.
+    pub(crate) attend: unsafe fn(NonNull<Owner>, &TaskRef),
 }
 
 /// What futures ask of the owner of a task that runs in this process for another one, to which

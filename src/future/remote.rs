@@ -71,6 +71,15 @@ pub(crate) fn life(cell: &TaskCell) -> Life {
     cell.snapshot().life()
 }
 
+/// Looks for the end of a task in another process for a moment; true: it has settled.
+pub(super) fn attend(cell: &TaskCell) -> bool {
+    if let Some(remote) = Remote::of(cell) {
+        // SAFETY: `owner` keeps the executor alive.
+        unsafe { (remote.table.attend)(remote.owner.as_ptr(), &cell.clone_ref()) };
+    }
+    cell.snapshot().is_settled()
+}
+
 /// How far a task in another process says it is.
 pub(super) fn progress(cell: &TaskCell) -> Option<(u64, u64)> {
     let remote = Remote::of(cell)?;

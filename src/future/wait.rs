@@ -17,6 +17,7 @@ use super::cell::{Kind, TaskCell, TaskRef};
 use super::due;
 use super::join;
 use super::owner::OwnerRef;
+use super::remote;
 use super::state::Outcome;
 use super::then;
 use crate::local;
@@ -162,6 +163,9 @@ impl<'a> Wait<'a> {
 
     /// Looks for a moment, in the hope that the task is just ending.
     fn look(&self) -> bool {
+        if remote::attend(self.cell) {
+            return true;
+        }
         for _ in 0..looks() {
             if self.cell.snapshot().is_settled() {
                 return true;

@@ -13,7 +13,6 @@ use super::shutdown::LEAVE_NS;
 use crate::error::{Error, Kind, Result};
 use crate::future::owner::OwnerRef;
 use crate::platform::clock::Instant;
-use crate::platform::cpu;
 use crate::platform::poll::WAKE;
 use crate::platform::thread;
 use crate::sync::{Timeout, spin_loop};
@@ -54,12 +53,7 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     pool.name_thread("manage");
     // U1: nothing here calls the user. A panic is a defect: the pool breaks, and the rest of its
     // work ends, rather than that it hangs.
-    let mut round = loop {
-        if let Some(round) = Round::new() {
-            break round;
-        }
-        thread::yield_now();
-    };
+    let mut round = Round::new();
     while !matches!(crate::unwind::contain(|| pool.manage(&mut round)), Ok(true)) {}
     pool.end();
     drop(owner);
@@ -97,7 +91,7 @@ impl Pool {
 
     /// Looks for a moment whether something comes, if something is under way; true: it did.
     fn look(&self, _round: &mut Round) -> bool {
-        if cpu::cpus().usable < 2 {
+        if !self.may_look {
             return false;
         }
         for _ in 0..LOOKS {
@@ -127,10 +121,12 @@ impl Pool {
             if !state.children_mut().all(|child| child.wire.announce_wait()) {
                 return self.end_wait(&state);
             }
+            state.manager_sleeps = true;
         }
         let mut tokens = [0u64; 64];
         let count = self.poller.wait(&mut tokens, deadline);
         let mut state = self.state.lock();
+        state.manager_sleeps = false;
         self.end_wait(&state);
         for &token in &tokens[..count] {
             if token == WAKE || token == SUPERVISOR {

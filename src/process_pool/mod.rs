@@ -33,6 +33,7 @@
 //! | `functions` | how is a function named in another process? |
 //! | `dispatch` | which worker gets which task, and how many ahead? |
 //! | `child` | what is kept for a worker process? |
+//! | `attend` | what does a thread do that waits? |
 //! | `results` | what came back, and how does its future end? |
 //! | `deaths` | what if a worker dies? |
 //! | `deadlines` | what if time is up? |
@@ -86,6 +87,7 @@
 //! # Shutdown
 //! The numbered steps stand in `shutdown`.
 
+mod attend;
 mod child;
 mod config;
 mod deadlines;

@@ -19,7 +19,7 @@ use crate::future::timer::Timers;
 use crate::platform::clock::{self, Instant};
 use crate::platform::poll::Poller;
 use crate::platform::thread::Thread;
-use crate::platform::{fork, memory};
+use crate::platform::{cpu, fork, memory};
 use crate::quiet;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
@@ -46,6 +46,8 @@ pub(crate) struct Pool {
     handles: AtomicUsize,
     pub(super) config: Config,
     pub(super) recipe: Recipe,
+    /// There is a processor for a thread that looks for what is about to come.
+    pub(super) may_look: bool,
     pub(super) state: Lock<State>,
     pub(super) poller: Poller,
     pub(super) bound: Option<Bound>,
@@ -91,6 +93,8 @@ pub(super) struct State {
     pub(super) kill_by: Option<Instant>,
     pub(super) generation: u32,
     pub(super) manager: Option<Thread>,
+    /// It wants a bell from every worker.
+    pub(super) manager_sleeps: bool,
     /// The manager thread is past its last look at the pool.
     pub(super) manager_gone: bool,
 }
@@ -204,6 +208,7 @@ impl Pool {
             kill_by: None,
             generation: 0,
             manager: None,
+            manager_sleeps: false,
             manager_gone: false,
         };
         let pool = Pool {
@@ -211,6 +216,7 @@ impl Pool {
             this: NonNull::dangling(),
             handles: AtomicUsize::new(1),
             bound: Bound::new(config.queue_limit, config.queue_bytes),
+            may_look: cpu::cpus().usable > 1,
             config,
             recipe,
             state: Lock::new(state),

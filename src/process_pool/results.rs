@@ -39,6 +39,8 @@ pub(super) enum Arrival {
 /// A round of the manager: what it has found.
 pub(super) struct Round {
     pub(super) arrivals: Vec<Arrival>,
+    /// Where answers are copied to.
+    place: Vec<u8>,
     /// Why the pool breaks.
     pub(super) breaks: Option<(i32, Line)>,
     /// A line for the log.
@@ -50,11 +52,25 @@ pub(super) struct Round {
 }
 
 impl Round {
-    /// None when there is no memory.
-    pub(super) fn new() -> Option<Round> {
-        let mut arrivals = Vec::new();
-        arrivals.try_reserve_exact(AT_ONCE * 2).ok()?;
-        Some(Round { arrivals, breaks: None, note: None, restart: false, busy: false })
+    /// Takes no memory before something has come.
+    pub(super) fn new() -> Round {
+        Round {
+            arrivals: Vec::new(),
+            place: Vec::new(),
+            breaks: None,
+            note: None,
+            restart: false,
+            busy: false,
+        }
+    }
+
+    /// Where answers are copied to; empty without memory.
+    fn take_place(&mut self) -> Vec<u8> {
+        let mut place = std::mem::take(&mut self.place);
+        if place.is_empty() && place.try_reserve_exact(ANSWER_LIMIT).is_ok() {
+            place.resize(ANSWER_LIMIT, 0);
+        }
+        place
     }
 
     /// Room for one more arrival has been seen, or memory can be had. Without any the
@@ -88,8 +104,14 @@ impl Pool {
         }
     }
 
-    fn collect_from(&self, state: &mut State, child: &mut Child, round: &mut Round) {
-        let mut place = [0u8; ANSWER_LIMIT];
+    pub(super) fn collect_from(&self, state: &mut State, child: &mut Child, round: &mut Round) {
+        if !child.wire.has_answer() {
+            return child.areas.sweep_read();
+        }
+        let mut place = round.take_place();
+        if place.is_empty() {
+            return; // there will be memory another time; the answers stay where they are
+        }
         let mut some = false;
         while round.has_room() {
             let Some(answer) = child.wire.take_answer(&mut place) else {
@@ -98,9 +120,11 @@ impl Pool {
             };
             some = true;
             if !self.take_answer(state, child, answer, round) {
-                return self.kill_child(state, child, Why::Damaged);
+                self.kill_child(state, child, Why::Damaged);
+                break;
             }
         }
+        round.place = place;
         if child.wire.is_damaged() {
             self.kill_child(state, child, Why::Damaged);
         }
@@ -113,12 +137,13 @@ impl Pool {
     /// Everything that is left in the ring of a worker that has ended.
     pub(super) fn collect_rest(&self, state: &mut State, child: &mut Child, round: &mut Round) {
         self.drain_socket(child);
-        let mut place = [0u8; ANSWER_LIMIT];
+        let mut place = round.take_place();
         while let Some(answer) = child.wire.take_answer(&mut place) {
             if !self.take_answer(state, child, answer, round) {
-                return;
+                break;
             }
         }
+        round.place = place;
     }
 
     /// False: it makes no sense.
@@ -132,12 +157,7 @@ impl Pool {
         match answer {
             Answer::Ready => self.worker_is_ready(state, child),
             Answer::StartFailed { code, text } => {
-                let line = Line::of(format_args!(
-                    "the initializer of worker {} failed with code {code}{}{}",
-                    child.number,
-                    if text.is_empty() { "" } else { ": " },
-                    Lossy(text)
-                ));
+                let line = Line::of(format_args!("{}", Lossy(text)));
                 round.breaks = Some((code, line));
                 true
             }

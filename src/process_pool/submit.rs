@@ -3,7 +3,7 @@
 use super::dispatch::lane_of;
 use super::functions::{self, Name};
 use super::pool::{Phase, Pool, State};
-use crate::error::{Error, Kind, Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::future::bound::{FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};

@@ -30,7 +30,14 @@ pub(super) static VTABLE: Vtable = Vtable {
     destroy: shutdown::destroy,
 };
 
-static REMOTE: RemoteTable = RemoteTable { refresh, withdraw, stop, progress };
+static REMOTE: RemoteTable = RemoteTable { refresh, withdraw, stop, progress, attend };
+
+/// # Safety
+/// The pool is alive.
+unsafe fn attend(owner: NonNull<Owner>, task: &TaskRef) {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.attend(task);
+}
 
 /// A piped task whose input has settled.
 ///

@@ -178,10 +178,11 @@ fn initialize(worker: &Worker, number: u32, initializer: &Initializer<'_>) -> bo
     let (task, end) = unsafe { (TaskRef::from_raw(cell), TaskRef::from_raw(cell)) };
     let _begun = task.state.start(false); // nobody else knows it
     let mut unreturned = Unreturned(Some(worker));
-    let process = process::own_id();
+    fork::watch();
+    let process = fork::generation();
     let ended = {
         let _user = due::InUser::enter();
-        tasks::run_started(task, |_, _| (process::own_id() == process).then_some((0, 0)))
+        tasks::run_started(task, |_, _| (fork::generation() == process).then_some((0, 0)))
     };
     unreturned.0 = None;
     run::leave_if_forked(process);

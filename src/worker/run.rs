@@ -16,7 +16,7 @@ use crate::platform::area::Area;
 use crate::platform::clock::{self, Instant};
 use crate::platform::fault::crash_point;
 use crate::platform::socket::MOST_FDS;
-use crate::platform::{Errno, process};
+use crate::platform::{Errno, fork, process};
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::transport::areas::AreaCache;
@@ -34,16 +34,21 @@ struct Main {
     functions: Functions,
     /// Areas of the host's.
     areas: AreaCache,
-    process: i32,
-    /// Processor time at the end of the last task, if the next one follows at once.
+    /// Processor time when it was last asked for, if there was always something to do since.
     used: Option<u64>,
+    /// How long tasks ran since then, for which it was not asked.
+    short_ns: u64,
 }
+
+/// Asking for the processor time takes a system call. A task that ran for less than this has used
+/// the processor all the time, by assumption.
+const SHORT_NS: u64 = 50_000;
 
 /// Runs tasks until the host says that it is enough. Not contained: calls the user.
 pub(super) fn run_tasks(worker: &'static Worker, tasks: Consumer<Ring>, spin_ns: u64) {
-    let process = process::own_id();
+    fork::watch();
     let (functions, areas) = (Functions::new(), AreaCache::new());
-    let mut main = Main { worker, tasks, functions, areas, process, used: None };
+    let mut main = Main { worker, tasks, functions, areas, used: None, short_ns: 0 };
     loop {
         let next = library(|| main.next(spin_ns));
         match next {
@@ -236,33 +241,45 @@ impl Main {
         }
     }
 
+    /// How much of the processor a task used that has just returned.
+    fn processor_time_of(&mut self, ran_ns: u64) -> u64 {
+        if ran_ns < SHORT_NS {
+            self.short_ns += ran_ns;
+            return ran_ns;
+        }
+        let now = process::processor_time();
+        let before = self.used.replace(now).unwrap_or(now) + std::mem::take(&mut self.short_ns);
+        now.saturating_sub(before)
+    }
+
     /// Runs a started task and ships its outcome, unless it is kept for later. Not contained.
     fn run(&mut self, started: Started) {
         let Started { slot, task } = started;
-        let used = self.used.take().unwrap_or_else(process::processor_time);
+        if self.used.is_none() {
+            self.used = Some(process::processor_time());
+            self.short_ns = 0;
+        }
+        let process = fork::generation();
         let begun = clock::ticks();
-        let process = self.process;
-        let mut last = used;
         let ended = {
             let _unreturned = Unreturned;
             let _user = due::InUser::enter();
             let ended = run::run_started(task, |_, _| {
-                if process::own_id() != process {
+                if fork::generation() != process {
                     return None;
                 }
                 let ran = clock::ticks().saturating_sub(begun);
-                last = process::processor_time();
+                let ran_ns = clock::ticks_to_ns(ran);
                 // Relaxed: W3: this thread's until the task is shipped, which comes after it has
                 // settled or is detached.
-                slot.run_ns.store(clock::ticks_to_ns(ran), Ordering::Relaxed);
-                slot.cpu_ns.store(last.saturating_sub(used), Ordering::Relaxed);
+                slot.run_ns.store(ran_ns, Ordering::Relaxed);
+                slot.cpu_ns.store(self.processor_time_of(ran_ns), Ordering::Relaxed);
                 Some((0, ran))
             });
             std::mem::forget(_unreturned);
             ended
         };
         leave_if_forked(process);
-        self.used = Some(last);
         crash_point("returned");
         if let Ended::Settled(_) = ended {
             library(|| slot.ship());
@@ -285,8 +302,8 @@ fn damaged(how: &str) -> ! {
 }
 
 /// A task forked and has returned in the child: the task is the parent's.
-pub(super) fn leave_if_forked(process: i32) {
-    if process::own_id() != process {
+pub(super) fn leave_if_forked(process: u32) {
+    if fork::generation() != process {
         process::flush_streams();
         process::leave(0);
     }
