@@ -265,7 +265,8 @@ pub unsafe extern "C-unwind" fn cfut_future_buffer(future: *const cfut_future) -
         // SAFETY: the contract of `ffi`.
         let cell = unsafe { handle::borrow_future(future) }?;
         cell.mark_read();
-        Ok(cell.buffer().map_or(ptr::null_mut(), |buffer| buffer.as_ptr().as_ptr().cast()))
+        let buffer = cell.buffer().filter(|buffer| buffer.is_visible());
+        Ok(buffer.map_or(ptr::null_mut(), |buffer| buffer.as_ptr().as_ptr().cast()))
     })
 }
 

@@ -184,6 +184,8 @@ impl Pool {
                     self.kill_child(state, child, Why::StartTimeout)
                 }
                 Phase::Leaving if late => self.kill_child(state, child, Why::LeaveTimeout),
+                Phase::Dying if late => self.kill_again(state, child, now),
+                Phase::Dying => {}
                 _ if child.wire.is_damaged() => self.kill_child(state, child, Why::Damaged),
                 // Most often it is just ending, and the supervisor will tell. If not, it has lost
                 // its connection and must go.
@@ -233,6 +235,8 @@ fn running_passed(spec: &Spec, extra: &Extra, began: Option<u64>, now: Instant) 
         return Passed::Expire { option: "CFUT_TASK_RUN_TIMEOUT_NS", timeout, running: true };
     }
     match by_total.min(by_run) {
+        // The worker is just writing down when it began, or the task is to be run again.
+        NEVER if began.is_none() && spec.run_timeout >= 0 => Passed::Again(now.plus(1_000_000)),
         NEVER => Passed::Nothing,
         deadline => Passed::Again(deadline),
     }

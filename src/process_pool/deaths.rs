@@ -17,6 +17,9 @@ use crate::platform::signal;
 use crate::sync::Ordering;
 use std::fmt::Write;
 
+/// An order to kill is given again after this.
+const REPEAT_NS: u64 = 250_000_000;
+
 const KILLED: u8 = signal::KILL as u8;
 
 /// CFUT_CRASHED's place for a code: a crash has none.
@@ -30,10 +33,25 @@ impl Pool {
         }
         child.phase = Phase::Dying;
         child.why = why;
-        // Should even the kill not end it, there is nothing more to do; the supervisor goes on
-        // looking, and a shutdown ends without it.
-        child.deadline = None;
+        // Repeated until the supervisor says that it has ended.
+        child.deadline = Some(Instant::now().plus(REPEAT_NS));
         state.supervisor.kill(child.number, child.generation, signal::KILL, true);
+    }
+
+    /// A worker that was killed has not ended yet. If its pool is to end, whoever keeps it goes: a
+    /// supervisor that does not answer, and with it all its workers.
+    pub(super) fn kill_again(&self, state: &mut State, child: &mut Child, now: Instant) {
+        child.deadline = Some(now.plus(REPEAT_NS));
+        if state.killing || self.phase() != super::pool::Phase::Open && self.is_idle(state) {
+            state.supervisor.kill_itself();
+        } else {
+            state.supervisor.kill(child.number, child.generation, signal::KILL, true);
+        }
+    }
+
+    /// No task is left that a living worker could end.
+    fn is_idle(&self, state: &State) -> bool {
+        state.children().all(|child| child.phase == Phase::Dying || child.in_flight == 0)
     }
 
     /// A worker has ended: `child` is out of the table. Called under `state`.

@@ -10,7 +10,7 @@ use super::pool::{Pool, State};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Argument;
-use crate::future::state::Life;
+use crate::future::state::{Life, STOP};
 use crate::platform::area::Area;
 use crate::platform::clock::Instant;
 use crate::shared::Shared;
@@ -107,6 +107,10 @@ impl Pool {
                 return;
             }
         }
+        // Whoever has nothing to do comes first: what goes behind a task may wait long.
+        for number in 0..state.children.len() {
+            self.fill(state, number, 1, 1, now);
+        }
         let ahead = depth(state.average_ns);
         let mut given = true;
         while given && !state.backlog.is_empty() {
@@ -149,11 +153,16 @@ impl Pool {
         while given < share && self.takes(child, ahead) {
             let Some(task) = state.backlog.pop() else { break };
             if task.snapshot().is_settled() || is_withdrawn(&task) {
+                if task.has_run() && state.ended.try_reserve(1).is_ok() {
+                    state.ended.push(task);
+                    self.poller.wake();
+                }
                 continue;
             }
             match self.hand_over(state, child, &task, now) {
                 Given::Yes => given += 1,
                 Given::Full => {
+                    state.stalled = true;
                     // Its place in the lane is free.
                     if let Err(task) = state.backlog.push_front(task) {
                         std::mem::forget(task);
@@ -198,6 +207,9 @@ impl Pool {
         };
         let handed = Handed { task: task.clone(), kill_at: None, _copy: copy };
         child.slots[slot as usize] = Slot::Handed(handed);
+        if task.snapshot().has(STOP) {
+            child.wire.slot(slot).raise_stop(1);
+        }
         child.order.push_back(slot);
         child.in_flight += 1;
         child.given += 1;
@@ -388,7 +400,7 @@ impl State {
     pub(super) fn find(&mut self, task: &TaskRef) -> Option<(&mut Child, u16)> {
         let (number, slot) = place_of(task)?;
         let mut child = self.children.get(number).copied().flatten()?;
-        // SAFETY: P1.
+        // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
         let child = unsafe { child.as_mut() };
         let here = matches!(&child.slots[slot as usize],
             Slot::Handed(handed) if handed.task.as_ptr() == task.as_ptr());

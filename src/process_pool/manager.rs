@@ -5,7 +5,7 @@
 //! so (the sleep protocol of `transport`), and is woken by a worker's bell, by the supervisor, by
 //! the next deadline, or by `Poller::wake`.
 
-use super::child::{Phase as Life, Why};
+use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
 use super::pool::{Phase, Pool, State};
 use super::results::Round;
@@ -73,6 +73,7 @@ impl Pool {
             self.see_to_supervisor(&mut state, round, now);
             self.see_to_workers(&mut state, now);
             self.dispatch(&mut state, now);
+            self.take_ended(&mut state, round);
             if self.is_over(&mut state, now) {
                 return true;
             }
@@ -157,43 +158,51 @@ impl Pool {
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
         let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
-        let retry = (!state.backlog.is_empty() && self.wants_worker(state)
-            || state.supervisor.must_retry())
-        .then(|| now.plus(RETRY_NS));
+        let retry =
+            (self.wants_worker(state) || state.supervisor.must_retry()).then(|| now.plus(RETRY_NS));
         let supervisor = self.next_look_at_supervisor(state);
         children.chain([idle, rebalance, retry, supervisor]).flatten().min()
+    }
+
+    /// Tasks that somebody settled while they waited to be run again.
+    fn take_ended(&self, state: &mut State, round: &mut Round) {
+        while let Some(task) = state.ended.pop() {
+            self.drop_settled(task, round);
+        }
     }
 
     // ---- how many workers ----
 
     /// Whether there is work that a further worker would do.
     pub(super) fn wants_worker(&self, state: &State) -> bool {
-        if state.killing {
-            return false;
-        }
-        let usable = state
-            .children()
-            .filter(|child| match child.phase {
-                Life::Starting => true,
-                Life::Ready => !self.is_used_up(child),
-                Life::Leaving | Life::Dying => false,
-            })
-            .count();
-        let running = state.children().filter(|child| child.phase != Life::Dying).count();
         let most = self.config.workers as usize;
+        let is_live = |child: &&Child| child.phase != Life::Dying;
+        let live = state.children().filter(is_live).count();
         // A worker on its last task has a successor by the time it is done.
-        if usable >= most || running >= most * 2 {
+        if state.killing || live >= most && (live >= most * 2 || !self.has_used_up(state)) {
             return false;
         }
-        if state.warm {
-            return true;
+        let (mut usable, mut starting, mut idle, mut waiting) = (0, 0, 0, state.backlog.len());
+        for child in state.children() {
+            match child.phase {
+                Life::Starting => (usable, starting) = (usable + 1, starting + 1),
+                Life::Ready if !self.is_used_up(child) => {
+                    usable += 1;
+                    idle += usize::from(child.in_flight == 0);
+                    // What was handed over ahead waits as well as what was not.
+                    waiting += child.order.len().saturating_sub(1);
+                }
+                _ => {}
+            }
         }
-        let starting = state.children().filter(|child| child.phase == Life::Starting).count();
-        let spare = self.config.tasks_per_worker != 0 && usable == 0;
-        state.backlog.len() > starting || spare && !state.backlog.is_empty()
+        usable < most && (state.warm || waiting > starting + idle)
     }
 
-    fn is_used_up(&self, child: &super::child::Child) -> bool {
+    fn has_used_up(&self, state: &State) -> bool {
+        state.children().any(|child| child.phase == Life::Leaving || self.is_used_up(child))
+    }
+
+    fn is_used_up(&self, child: &Child) -> bool {
         let limit = self.config.tasks_per_worker;
         child.overweight || limit != 0 && child.given >= limit
     }
@@ -212,7 +221,7 @@ impl Pool {
     }
 
     /// Tells a worker to leave.
-    fn retire(&self, child: &mut super::child::Child, now: Instant) {
+    fn retire(&self, child: &mut Child, now: Instant) {
         if child.wire.push_exit() {
             child.phase = Life::Leaving;
             child.deadline = Some(now.plus(LEAVE_NS));
@@ -220,7 +229,7 @@ impl Pool {
         }
     }
 
-    fn is_superfluous(&self, state: &State, child: &super::child::Child, now: Instant) -> bool {
+    fn is_superfluous(&self, state: &State, child: &Child, now: Instant) -> bool {
         if self.phase() != Phase::Open && self.is_done(state) && state.backlog.is_empty() {
             return true;
         }

@@ -37,8 +37,7 @@
 //! | `results` | what came back, and how does its future end? |
 //! | `deaths` | what if a worker dies? |
 //! | `deadlines` | what if time is up? |
-//! | `supervisor` | how do processes come and go? |
-//! | `program` | what is executed for them? |
+//! | `supervisor`, `program` | how do processes come and go, and what is executed? |
 //! | `manager` | who does all that, and when? |
 //! | `notifier` | who calls the user? |
 //! | `shutdown` | how does a pool end? |

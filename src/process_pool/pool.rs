@@ -10,6 +10,7 @@ use super::program::Recipe;
 use super::supervisor::{Budget, Supervisor};
 use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
+use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::registry;
@@ -81,6 +82,10 @@ pub(super) struct State {
     pub(super) budget: Budget,
     /// How long a task runs, about.
     pub(super) average_ns: u64,
+    /// A worker with room for more tasks could not be given one: its ring or socket was full.
+    pub(super) stalled: bool,
+    /// Tasks that have run, were to run again, and were settled meanwhile.
+    pub(super) ended: Vec<TaskRef>,
     /// `cfut_executor_warm` wants all workers.
     pub(super) warm: bool,
     pub(super) started: u64,
@@ -200,6 +205,8 @@ impl Pool {
             supervisor: Supervisor::none(),
             budget: Budget::new(),
             average_ns: 0,
+            stalled: false,
+            ended: Vec::new(),
             warm: false,
             started: 0,
             stolen: 0,
@@ -285,7 +292,7 @@ impl Pool {
     /// Drops a handle; with the last one the pool takes no more work. What was accepted
     /// still runs.
     pub(crate) fn drop_handle(&self) {
-        // AcqRel: the last one closes after all that the others did.
+        // AcqRel: pairs with itself: the last one closes after all that the others did.
         if self.handles.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_inherited() {
             return;
         }

@@ -58,7 +58,7 @@ impl Recipe {
                 DEEPEST
             );
         }
-        if process::variable(bootstrap::VARIABLE).is_some() {
+        if process::worker_variable().is_some() {
             return fail!(
                 NotSupported,
                 "this process was executed as a worker and makes a process pool instead: its program \

@@ -2,7 +2,7 @@
 
 use super::dispatch::lane_of;
 use super::functions::{self, Name};
-use super::pool::{Phase, Pool, State};
+use super::pool::{Phase, Pool};
 use crate::error::{Error, Result, fail};
 use crate::future::bound::{FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
@@ -249,17 +249,12 @@ impl Pool {
                 state.backlog.push(lane, task.clone());
             }
             self.dispatch(&mut state, now);
-            self.wants_manager(&state)
+            self.wants_worker(&state) || state.manager_sleeps && self.wants_rebalance(&state)
         };
         if wake {
             self.poller.wake();
         }
         Ok(())
-    }
-
-    /// The manager has to make workers for what waits.
-    fn wants_manager(&self, state: &State) -> bool {
-        !state.backlog.is_empty() && self.wants_worker(state)
     }
 
     // ---- room ----

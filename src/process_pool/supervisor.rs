@@ -130,6 +130,13 @@ impl Supervisor {
         sent
     }
 
+    /// It does not do what it is told.
+    pub(super) fn kill_itself(&self) {
+        if self.control.is_some() && self.pid > 0 {
+            let _ = process::kill(self.pid, signal::KILL);
+        }
+    }
+
     /// Tells it to end, and says whether it has: its workers have all gone.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
         let Some(control) = &self.control else { return true };
@@ -281,6 +288,11 @@ impl Pool {
             Message::Spawned { worker, generation, pid } => {
                 if let Some(child) = state.child(worker, generation) {
                     child.pid = pid;
+                    if child.early {
+                        let child: *mut _ = child;
+                        // SAFETY: P1; `state` is not used for this child otherwise.
+                        self.worker_is_ready(state, unsafe { &mut *child });
+                    }
                 }
             }
             Message::NotSpawned { worker, generation, errno } => {
@@ -348,7 +360,7 @@ impl Pool {
         round.busy = true;
         for number in 0..state.children.len() as u32 {
             let Some(generation) = state.children[number as usize].map(|child| {
-                // SAFETY: P1.
+                // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
                 unsafe { child.as_ref() }.generation
             }) else {
                 continue;

@@ -111,7 +111,7 @@ impl Pool {
             self.tally.submitted.add(1);
             state.backlog.push(lane, task.clone());
             self.dispatch(&mut state, Instant::now());
-            self.wants_worker(&state)
+            self.wants_worker(&state) || state.manager_sleeps && self.wants_rebalance(&state)
         };
         if wake {
             self.poller.wake();

@@ -51,9 +51,8 @@ pub(crate) fn guarded() -> bool {
 /// How many process pools this process is a worker in, one inside the other, or was started by a
 /// worker of.
 pub(crate) fn depth() -> u32 {
-    let inherited = process::variable(DEPTH_VARIABLE)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .unwrap_or(0);
+    let inherited =
+        process::depth_variable().and_then(|value| value.to_str().ok()?.parse().ok()).unwrap_or(0);
     DEPTH.load(Ordering::Relaxed).max(inherited)
 }
 
@@ -70,7 +69,7 @@ pub(super) fn take_task() -> Option<Task> {
     if process::has_more_rights() {
         return None;
     }
-    let named = parse(process::variable(VARIABLE)?.to_bytes());
+    let named = parse(process::worker_variable()?.to_bytes());
     process::remove_variable(VARIABLE);
     let (raw, nonce) = named?;
     let socket = inherited(raw)?;
@@ -156,6 +155,12 @@ fn digit(letter: u8) -> Option<u8> {
         b'a'..=b'f' => Some(letter - b'a' + 10),
         _ => None,
     }
+}
+
+/// Whether a variable with its value is one that makes a worker.
+pub(super) fn is_entry(entry: &CStr) -> bool {
+    let rest = entry.to_bytes().strip_prefix(VARIABLE.to_bytes());
+    rest.is_some_and(|rest| rest.starts_with(b"="))
 }
 
 /// Room for `CFUT_WORKER=`, a descriptor, the nonce and a NUL.

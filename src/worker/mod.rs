@@ -56,6 +56,8 @@ mod run;
 mod shipping;
 mod slots;
 mod supervisor;
+#[cfg(test)]
+mod tests;
 
 use crate::error::{Result, fail};
 use crate::platform::process;

@@ -54,7 +54,6 @@ pub(super) fn run_tasks(worker: &'static Worker, tasks: Consumer<Ring>, spin_ns:
         match next {
             Next::Run(task) => {
                 main.run(task);
-                library(|| main.tasks.advance());
             }
             Next::Again => {}
             Next::End => break,
@@ -281,9 +280,14 @@ impl Main {
         };
         leave_if_forked(process);
         crash_point("returned");
-        if let Ended::Settled(_) = ended {
-            library(|| slot.ship());
-        }
+        library(|| {
+            // First: the host looks for room in this ring when it reads the answer.
+            self.tasks.advance();
+            crash_point("advanced");
+            if let Ended::Settled(_) = ended {
+                slot.ship();
+            }
+        });
         crash_point("shipped");
         due::run_pending();
     }

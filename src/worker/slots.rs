@@ -79,7 +79,7 @@ impl Slot {
     }
 
     pub(super) fn worker(&self) -> &Worker {
-        // SAFETY: W5.
+        // SAFETY: W5: the worker stays until the process ends.
         unsafe { self.worker.as_ref() }
     }
 

@@ -4,7 +4,7 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{Entry, NONCE, Nonce, Task};
+use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
@@ -130,7 +130,9 @@ impl<'a> Executed<'a> {
             Ok(list)
         };
         // One more for the entry that says that it is a worker.
-        let (argv, envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        // Each worker gets an entry of its own.
+        envp.retain(|entry| !bootstrap::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }
@@ -342,7 +344,7 @@ impl Supervisor {
             let place = self.workers.iter().position(|worker| worker.pid == pid);
             if place.is_some() {
                 // While its number is still its own: what it has started goes with it.
-                let _ = process::kill_group(pid, libc::SIGKILL); // none of its group is left
+                let _ = process::kill_group(pid, process::KILL); // none of its group is left
             }
             let Some(reaped) = process::reap(pid) else { break };
             if let Some(place) = place {
@@ -354,7 +356,7 @@ impl Supervisor {
 
     fn tell_of_end(&mut self, worker: &Worker, reaped: &Reaped) {
         crash_point("collected");
-        let killed = process::ending_signal(reaped.status) == Some(libc::SIGKILL);
+        let killed = process::ending_signal(reaped.status) == Some(process::KILL);
         let oom = if killed { oom::kills().saturating_sub(worker.oom) } else { 0 };
         self.tell(Message::Exited {
             worker: worker.number,
@@ -371,11 +373,11 @@ impl Supervisor {
     /// The host is gone, or done with this pool: everything it had made goes.
     fn end(&mut self) -> ! {
         for worker in &self.workers {
-            process::kill_tree(worker.pid, libc::SIGKILL);
+            process::kill_tree(worker.pid, process::KILL);
         }
         // What workers that have ended had started became this process's own.
         for pid in tree::visit_descendants(process::own_id(), |_| {}) {
-            let _ = process::kill(pid, libc::SIGKILL); // it may have ended
+            let _ = process::kill(pid, process::KILL); // it may have ended
         }
         process::leave(0)
     }
@@ -411,6 +413,19 @@ impl Supervisor {
     fn refuse(&mut self, code: i32, text: std::fmt::Arguments<'_>) -> ! {
         let line = Line::of(text);
         self.tell(Message::Refused { code, text: line.as_bytes() });
+        self.send_pending();
+        // A socket that is closed with orders unread resets its other side, which then sees that
+        // before the refusal: so the host is the first to let go.
+        const PATIENCE_NS: u64 = 10_000_000_000;
+        let deadline = Instant::now().plus(PATIENCE_NS);
+        let mut packet = [0u8; PACKET];
+        while let Ok(true) = self.control.wait_readable(Some(deadline)) {
+            let mut fds = [const { None }; MOST_FDS];
+            match self.control.receive(&mut packet, &mut fds) {
+                Ok(Some(_)) | Err(Errno(libc::EAGAIN | libc::EINTR | libc::EPROTO)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
         process::leave(1)
     }
 }

@@ -33,27 +33,15 @@ static void limited_view(void)
     check_close(pool);
 }
 
-static void named_and_command_tasks(void)
+static void command_tasks(void)
 {
     cfut_task *task = NULL, *plain = task_of(nothing_task);
-    CHECK_ERROR(cfut_task_new_named("name", &task), CFUT_ENOTSUP, "named");
     CHECK_ERROR(cfut_task_new_command("/bin/true", &task), CFUT_ENOTSUP, "command");
     CHECK(task == NULL);
     CHECK_ERROR(cfut_task_add_arg(plain, "x"), CFUT_ENOTSUP, "command");
     CHECK_ERROR(cfut_task_add_env(plain, "X", "y"), CFUT_ENOTSUP, "command");
     CHECK_ERROR(cfut_task_set_text(plain, CFUT_TASK_DIRECTORY, "/"), CFUT_ENOTSUP, "command");
     cfut_task_free(plain);
-}
-
-static void worker_calls(void)
-{
-    cfut_options *options = options_of(1);
-    CHECK_ERROR(cfut_register("name", nothing_task), CFUT_ENOTSUP, "named");
-    CHECK_ERROR(cfut_worker_run(), CFUT_ENOTSUP, "process pools");
-    cfut_worker_main(); /* returns at once in the program itself */
-    CHECK_STATUS(cfut_options_add_worker_arg(options, "x"), CFUT_ENOTSUP);
-    CHECK_STATUS(cfut_options_add_worker_env(options, "X", "y"), CFUT_ENOTSUP);
-    cfut_options_free(options);
 }
 
 static int32_t next_item(void *arg, const void **data, size_t *length)
@@ -152,14 +140,6 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-static void shared_buffers(void)
-{
-    cfut_buffer *buffer = NULL;
-    CHECK_STATUS(cfut_buffer_new(8, CFUT_BUFFER_SHARED, &buffer), CFUT_ENOTSUP);
-    CHECK_STATUS(cfut_buffer_new(8, 2, &buffer), CFUT_EINVAL);
-    CHECK(buffer == NULL);
-}
-
-CHECK_MAIN(CASE(process_pool), CASE(loops), CASE(limited_view), CASE(named_and_command_tasks),
-           CASE(worker_calls), CASE(maps_and_loops), CASE(options_of_process_pools),
-           CASE(task_keys_of_later_versions), CASE(unknown_keys), CASE(shared_buffers))
+CHECK_MAIN(CASE(process_pool), CASE(loops), CASE(limited_view), CASE(command_tasks),
+           CASE(maps_and_loops), CASE(options_of_process_pools),
+           CASE(task_keys_of_later_versions), CASE(unknown_keys))

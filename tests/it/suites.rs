@@ -1,6 +1,7 @@
 //! The C programs of tests/c, each case a test of its own.
 
-use crate::support::{build, program, succeed};
+use crate::support::{build, build_with, program, root, succeed};
+use std::process::Command;
 
 /// One program: `suite!(name: case, case, …)` for tests/c/name.c.
 macro_rules! suite {
@@ -24,8 +25,19 @@ macro_rules! suite {
 pub(crate) use suite;
 
 pub(crate) fn run(suite: &str, case: &str) {
-    let path = build(&format!("tests/c/{suite}.c"));
-    succeed(program(&path).arg(case));
+    let source = format!("tests/c/{suite}.c");
+    let mut command = program(&build(&source));
+    with_module(&source, &mut command);
+    succeed(command.arg(case));
+}
+
+/// For sources that ask for it: a shared object with tasks inside.
+fn with_module(source: &str, command: &mut Command) {
+    const VARIABLE: &str = "CFUT_TEST_MODULE";
+    let text = std::fs::read_to_string(root().join(source)).expect("a source");
+    if text.contains(VARIABLE) {
+        command.env(VARIABLE, build_with("tests/c/module.c", &["-shared", "-fPIC"]));
+    }
 }
 
 pub(crate) fn compare(suite: &str, cases: &[&str]) {
@@ -323,13 +335,66 @@ suite!(
     process_pool,
     loops,
     limited_view,
-    named_and_command_tasks,
-    worker_calls,
+    command_tasks,
     maps_and_loops,
     options_of_process_pools,
     task_keys_of_later_versions,
     unknown_keys,
-    shared_buffers,
+);
+
+suite!(
+    named:
+    registered_name,
+    registered_again,
+    registered_after_the_builder_was_made,
+    symbol_of_a_module,
+    registered_name_comes_before_a_module,
+    unknown_names,
+    every_kind_of_submit,
+    pipe_to_a_name,
+    initializer_by_name,
+    initializer_by_an_unknown_name,
+    names_that_are_none,
+    shared_buffers_on_threads,
+    worker_calls_in_a_program,
+);
+
+suite!(
+    worker_tasks:
+    bytes_of_every_size,
+    data_is_aligned,
+    many_large_results,
+    large_results_that_are_kept,
+    failures,
+    pointers_are_refused,
+    output_limit,
+    detached_tasks,
+    progress_and_stop,
+    input_buffer_as_the_result,
+    buffers_of_the_worker,
+    input_buffer_of_an_earlier_task,
+    tasks_that_end_their_process,
+    tasks_that_fork,
+    names_in_a_worker,
+    initializer,
+    threads_in_a_worker,
+    surroundings,
+    output_is_flushed,
+);
+
+suite!(
+    worker_lives:
+    memory_limit,
+    cpu_time_limit,
+    nice_value,
+    too_large_workers_are_replaced,
+    preloaded_modules,
+    preloaded_module_that_is_missing,
+    host_has_no_children,
+    workers_die_with_their_host,
+    workers_die_with_their_supervisor,
+    children_of_workers_go_with_them,
+    closed_streams,
 );
 
 suite!(

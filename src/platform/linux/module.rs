@@ -29,7 +29,8 @@ enum IdentityKind {
 
 impl Identity {
     const MOST: usize = 32;
-    const NONE: Identity = Identity { length: 1, bytes: [0; 1 + Identity::MOST] };
+    const NONE: Identity =
+        Identity { length: 1, bytes: [IdentityKind::None as u8; 1 + Identity::MOST] };
 
     fn new(kind: IdentityKind, from: &[u8]) -> Identity {
         let length = from.len().min(Identity::MOST);

@@ -4,7 +4,6 @@
 //! for their absence, never a failure.
 
 use super::fd::Fd;
-use super::memory::read_small_file;
 use super::tree;
 use crate::platform::Errno;
 use std::ffi::{CStr, c_char};
@@ -29,6 +28,9 @@ pub(crate) fn user_id() -> u32 {
 }
 
 // ---- signals ----
+
+/// The signal that nothing survives.
+pub(crate) const KILL: i32 = libc::SIGKILL;
 
 /// Sends a signal to one process.
 pub(crate) fn kill(pid: i32, signal: i32) -> Result<(), Errno> {
@@ -342,24 +344,27 @@ pub(crate) fn environment() -> impl Iterator<Item = &'static CStr> {
     })
 }
 
-/// The value of a variable.
-pub(crate) fn variable(name: &CStr) -> Option<&'static CStr> {
+/// What a pool tells a process that it has started: see `worker::bootstrap`.
+pub(crate) fn worker_variable() -> Option<&'static CStr> {
     // SAFETY: a NUL-terminated name.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
+    value(unsafe { libc::getenv(c"CFUT_WORKER".as_ptr()) })
+}
+
+/// How many process pools there are around this process.
+pub(crate) fn depth_variable() -> Option<&'static CStr> {
+    // SAFETY: a NUL-terminated name.
+    value(unsafe { libc::getenv(c"CFUT_WORKER_DEPTH".as_ptr()) })
+}
+
+fn value(text: *const c_char) -> Option<&'static CStr> {
     // SAFETY: NUL-terminated, and the program's own until it changes its environment.
-    (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) })
 }
 
 /// Removes a variable. For a process that has one thread.
 pub(crate) fn remove_variable(name: &CStr) {
     // SAFETY: a NUL-terminated name.
     unsafe { libc::unsetenv(name.as_ptr()) };
-}
-
-/// What this program is called; empty where that is not known.
-pub(crate) fn read_own_name(into: &mut [u8; 16]) -> usize {
-    let read = read_small_file(c"/proc/self/comm", into).unwrap_or(0);
-    into[..read].iter().position(|&byte| byte == b'\n').unwrap_or(read)
 }
 
 fn checked(result: i32) -> Result<(), Errno> {
@@ -390,8 +395,8 @@ mod tests {
     #[test]
     fn environment_is_the_programs() {
         let ours = environment().filter(|entry| entry.to_bytes().starts_with(b"PATH=")).count();
-        assert_eq!(ours, usize::from(variable(c"PATH").is_some()));
-        assert!(variable(c"CFUT_NO_SUCH_VARIABLE").is_none());
+        assert_eq!(ours, usize::from(std::env::var_os("PATH").is_some()));
+        assert!(worker_variable().is_none());
     }
 
     proptest! {
