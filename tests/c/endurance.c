@@ -252,6 +252,14 @@ LEAVES_NOTHING(group_of_the_host_is_killed)
 
 /* ---- the supervisor is killed ---- */
 
+/* Kills it, and waits until its successor is there: the pool has heard of it. */
+static void replace_supervisor(int pid)
+{
+    int next;
+    CHECK_EQ(kill(pid, SIGKILL), 0);
+    CHECK_SOON((next = remains_supervisor()) != 0 && next != pid);
+}
+
 LEAVES_NOTHING(supervisor_is_killed_idle)
 {
     cfut_executor *executor = process_pool(2);
@@ -259,8 +267,7 @@ LEAVES_NOTHING(supervisor_is_killed_idle)
         int pid;
         pool_works(executor);
         CHECK_SOON((pid = remains_supervisor()) != 0);
-        kill(pid, SIGKILL);
-        CHECK_SOON(remains_supervisor() != pid);
+        replace_supervisor(pid);
     }
     pool_works(executor);
     CHECK_EQ(check_stat(executor, CFUT_STAT_CRASHED), 0);
@@ -303,7 +310,7 @@ LEAVES_NOTHING(supervisor_is_killed_at_its_start)
         CHECK_SOON((pid = remains_supervisor()) != 0);
         random = mixed(random + 1);
         check_sleep((int64_t)(random % 3000000));
-        kill(pid, SIGKILL);
+        replace_supervisor(pid);
         for (int i = 0; i < 8; i++) {
             cfut_status status = cfut_future_wait(futures[i], CFUT_FOREVER);
             CHECK(status == CFUT_OK || status == CFUT_CRASHED);
