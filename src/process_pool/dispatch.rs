@@ -107,6 +107,10 @@ impl Pool {
                 return;
             }
         }
+        // Whoever has nothing to do comes first: what goes behind a task may wait long.
+        for number in 0..state.children.len() {
+            self.fill(state, number, 1, 1, now);
+        }
         let ahead = depth(state.average_ns);
         let mut given = true;
         while given && !state.backlog.is_empty() {
@@ -129,6 +133,7 @@ impl Pool {
         child.phase == Phase::Ready
             && !child.overweight
             && child.kills == 0
+            && child.disconnected.is_none()
             && u64::from(child.in_flight) < ahead
             && (limit == 0 || child.given < limit)
     }
@@ -230,6 +235,15 @@ impl Pool {
         }
         let idle = |child: &Child| child.phase == Phase::Ready && child.in_flight == 0;
         state.children().any(idle)
+    }
+
+    /// Takes everything that has not begun back from a worker that is about to go.
+    pub(super) fn take_all_back(&self, state: &mut State, child: &mut Child) {
+        while let Some(task) = take_back_last(child) {
+            if let Err(task) = state.backlog.push_front(task) {
+                std::mem::forget(task); // it had a place there before; not reached
+            }
+        }
     }
 
     /// Takes waiting tasks back from a worker that will not come to them soon, for one that has

@@ -72,6 +72,7 @@ impl Pool {
             self.hear_supervisor(&mut state, round, now);
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
+            self.see_to_supervisor(&mut state, round, now);
             self.see_to_workers(&mut state, now);
             state.stalled = false;
             self.dispatch(&mut state, now);
@@ -83,6 +84,7 @@ impl Pool {
         };
         self.expire_passed(now, round);
         self.settle_round(round);
+        self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look(round) {
             return false;
@@ -163,7 +165,8 @@ impl Pool {
         let stalled = state.stalled && !state.backlog.is_empty();
         let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
             .then(|| now.plus(RETRY_NS));
-        children.chain([idle, rebalance, retry]).flatten().min()
+        let supervisor = self.next_look_at_supervisor(state);
+        children.chain([idle, rebalance, retry, supervisor]).flatten().min()
     }
 
     /// Tasks that somebody settled while they waited to be run again.
@@ -210,7 +213,6 @@ impl Pool {
     }
 
     fn see_to_workers(&self, state: &mut State, now: Instant) {
-        self.see_to_supervisor(state, now);
         while self.wants_worker(state) && self.request_worker(state, now) {}
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };

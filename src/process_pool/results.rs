@@ -302,6 +302,8 @@ impl Pool {
                     child.disconnected.get_or_insert_with(Instant::now);
                     return;
                 }
+                // It has not read all of ours; what it sent before comes next.
+                Err(errno) if errno.0 == libc::ECONNRESET => {}
                 Err(_) => return,
             }
         }

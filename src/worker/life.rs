@@ -10,6 +10,7 @@ use crate::future::make::Work;
 use crate::future::run as tasks;
 use crate::future::run::Ended;
 use crate::future::state::Outcome;
+use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::shm::Shm;
 use crate::platform::socket::Socket;
@@ -107,6 +108,7 @@ pub(super) fn run_parts(parts: Parts) -> End {
             return End::Failed;
         }
     }
+    crash_point("ready");
     if contain(|| worker.push(frame::READY, 0, &[])).is_err() {
         return End::Failed;
     }

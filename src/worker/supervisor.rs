@@ -9,6 +9,7 @@ use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
 use crate::platform::clock::{self, Instant};
+use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::poll::{BATCH, Poller};
 use crate::platform::process::{self, Reaped};
@@ -32,6 +33,9 @@ pub(super) fn run(task: Task) -> ! {
         Ok(None) => process::leave(1), // the host sees the end of its socket
         Err(panic) => unwind::die(panic.text()),
     };
+    // The program is one for this: what happens from here on is no other program's doing.
+    crash_point("begin");
+    supervisor.tell(Message::Bell);
     let Some(config) = WorkerConfig::open(supervisor.config) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor's configuration is none"));
     };
@@ -61,6 +65,7 @@ pub(super) fn run(task: Task) -> ! {
     let Ok(events) = Events::new(&supervisor.control, children, host) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor cannot wait for events"));
     };
+    crash_point("loaded");
     supervisor.tell(Message::Ready { pid: process::own_id() });
     loop {
         let deed = match contain(|| supervisor.step(&events, &program, method)) {
@@ -248,6 +253,7 @@ impl Supervisor {
         program: &Executed<'_>,
         method: StartMethod,
     ) -> Deed {
+        crash_point("fork");
         let made = match self.workers.try_reserve(1) {
             Err(_) => Err(Errno(libc::ENOMEM)),
             Ok(()) if method == StartMethod::Spawn => {
@@ -272,6 +278,7 @@ impl Supervisor {
         };
         match made {
             Ok(pid) => {
+                crash_point("forked");
                 self.workers.push(Worker { number, generation, pid, oom: oom::kills() });
                 self.tell(Message::Spawned { worker: number, generation, pid });
             }
@@ -351,6 +358,7 @@ impl Supervisor {
     }
 
     fn tell_of_end(&mut self, worker: &Worker, reaped: &Reaped) {
+        crash_point("collected");
         let killed = process::ending_signal(reaped.status) == Some(process::KILL);
         let oom = if killed { oom::kills().saturating_sub(worker.oom) } else { 0 };
         self.tell(Message::Exited {
