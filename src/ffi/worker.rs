@@ -67,5 +67,8 @@ pub unsafe extern "C-unwind" fn cfut_register(
 /// Thread: the main thread. Blocks: for as long as there is work. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_worker_run() -> cfut_status {
-    status::of(worker::run_as_worker())
+    match worker::run_as_worker() {
+        Ok(()) => status::OK,
+        Err(error) => status::of_error(error.0),
+    }
 }

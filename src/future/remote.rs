@@ -188,14 +188,14 @@ pub(crate) struct Death {
 
 impl Death {
     /// As a number that is never 0.
-    fn pack(self) -> u64 {
-        1 << 32
-            | u64::from(self.out_of_memory) << 16
-            | u64::from(self.exit_code) << 8
-            | u64::from(self.signal)
+    fn pack(self) -> u32 {
+        1 << 24
+            | u32::from(self.out_of_memory) << 16
+            | u32::from(self.exit_code) << 8
+            | u32::from(self.signal)
     }
 
-    fn unpack(bits: u64) -> Option<Death> {
+    fn unpack(bits: u32) -> Option<Death> {
         (bits != 0).then_some(Death {
             signal: bits as u8,
             exit_code: (bits >> 8) as u8,
@@ -241,7 +241,7 @@ impl TaskCell {
         (pid != 0).then(|| Process {
             pid,
             cpu_ns: extra.cpu_ns.load(Ordering::Relaxed),
-            max_rss: extra.max_rss.load(Ordering::Relaxed),
+            max_rss: u64::from(extra.max_rss_kib.load(Ordering::Relaxed)) * 1024,
         })
     }
 

@@ -266,8 +266,8 @@ pub(super) struct Ended {
 
 /// A task that was in a worker when it ended.
 pub(super) enum Left {
-    /// It had begun.
-    Begun(TaskRef),
+    /// It had begun, and said that it had come so far.
+    Begun(TaskRef, (u64, u64)),
     /// It had not.
     Waiting(TaskRef),
 }
@@ -284,7 +284,9 @@ impl Child {
             let Some(slot) = self.order.pop_front() else { break };
             let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
-                Slot::Handed(handed) if begun => left.push(Left::Begun(handed.task)),
+                Slot::Handed(handed) if begun => {
+                    left.push(Left::Begun(handed.task, self.wire.slot(slot).progress()));
+                }
                 Slot::Handed(handed) => left.push(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}
             }

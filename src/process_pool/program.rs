@@ -72,6 +72,9 @@ fn copy(text: &[u8]) -> Result<CString> {
 pub(super) struct Parts {
     argv: Vec<CString>,
     envp: Vec<CString>,
+    /// What makes a supervisor of the program, and must not reach the workers that it executes:
+    /// each gets one of its own.
+    entry: bootstrap::Entry,
 }
 
 impl Parts {
@@ -81,7 +84,8 @@ impl Parts {
         nonce: &[u8; 16],
         depth: u32,
     ) -> Result<Parts> {
-        let mut parts = Parts { argv: Vec::new(), envp: Vec::new() };
+        let entry = bootstrap::Entry::new(spawn::SOCKET, nonce);
+        let mut parts = Parts { argv: Vec::new(), envp: Vec::new(), entry };
         if worker.is_this {
             let mut place = [0u8; 4096];
             push(&mut parts.argv, host::own_command(&mut place).unwrap_or(b"worker"))?;
@@ -104,7 +108,6 @@ impl Parts {
         for variable in config.environment.iter() {
             push(&mut parts.envp, variable.as_bytes())?;
         }
-        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
         let mut line = Line::new();
         // Cannot fail: a number is short.
         let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
@@ -116,8 +119,12 @@ impl Parts {
         refs(&self.argv)
     }
 
+    /// The supervisor's.
     pub(super) fn envp_refs(&self) -> Result<Vec<&CStr>> {
-        refs(&self.envp)
+        let mut all = refs(&self.envp)?;
+        all.try_reserve(1).map_err(|_| Error::no_memory("the environment of workers", 64))?;
+        all.push(self.entry.as_c_str());
+        Ok(all)
     }
 
     /// The sealed memory that supervisor and workers read.
@@ -141,7 +148,7 @@ impl Parts {
         };
         let preload = refs(&preload)?;
         let argv = self.argv_refs()?;
-        let envp = self.envp_refs()?;
+        let envp = refs(&self.envp)?;
         let function;
         let initializer = match &config.initializer {
             None => None,

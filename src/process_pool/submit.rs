@@ -188,6 +188,7 @@ impl Pool {
         let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
         let now = Instant::now();
         extra.accepted_at.store(now.0, Ordering::Relaxed);
+        extra.queued_at.store(now.0, Ordering::Relaxed);
         let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
         if self.timers.insert(task.clone(), deadline).ok_or_else(no_memory)? {
             self.poller.wake();

@@ -289,8 +289,9 @@ impl Pool {
         let signal_number = process::ending_signal(status).unwrap_or(0);
         let limit = self.config.memory_limit;
         // A limit of address space shows as a failed allocation, of which programs die in many
-        // ways; one that used most of it has most likely died of that.
-        let at_limit = limit != 0 && max_rss >= limit / 4 * 3 && signal_number != 0;
+        // ways; one that used most of it has most likely died of that. It never shows as SIGKILL.
+        let used_most = limit != 0 && max_rss >= limit / 4 * 3;
+        let at_limit = used_most && signal_number != 0 && signal_number != signal::KILL;
         Death {
             signal: signal_number as u8,
             exit_code: signal::exit_code(status).unwrap_or(0) as u8,

@@ -250,6 +250,7 @@ impl Pool {
         let now = Instant::now();
         // Relaxed: published with the task.
         extra.accepted_at.store(now.0, Ordering::Relaxed);
+        extra.queued_at.store(now.0, Ordering::Relaxed);
         let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
         self.monitor.ensure(self)?;
         let soonest = self.timers.insert(cell.clone_ref(), deadline).ok_or_else(no_memory)?;
@@ -372,7 +373,7 @@ impl Pool {
             extra.timer.load(Ordering::Relaxed) != 0
         });
         if timed {
-            self.timers.remove(task);
+            self.forget_deadline(task);
         }
     }
 
