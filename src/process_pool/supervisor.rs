@@ -262,6 +262,8 @@ impl Pool {
                 }
                 Ok(None) => return self.supervisor_died(state, round, now),
                 Err(errno) if errno.0 == libc::EAGAIN => return,
+                // The other side went with something unread; what it sent before comes next.
+                Err(errno) if errno.0 == libc::ECONNRESET => {}
                 // It has not read all of ours; what it said before comes next.
                 Err(errno) if errno.0 == libc::ECONNRESET => {}
                 Err(_) => return self.supervisor_died(state, round, now),
