@@ -100,6 +100,7 @@ impl Pool {
     fn lose(&self, state: &mut State, task: TaskRef, loss: Loss, round: &mut Round) -> bool {
         let Loss { child, ended, text, progress } = loss;
         self.mark_started(&task);
+        task.note_progress(progress);
         self.leave_place(&task, child, ended.cpu_ns);
         let runs = task.extra_in(task.snapshot()).map_or(1, |extra| {
             let kib = u32::try_from(ended.max_rss / 1024).unwrap_or(u32::MAX);
@@ -117,7 +118,6 @@ impl Pool {
             task.note_death(ended.death);
             report(Outcome::Crashed, text.as_bytes())
         };
-        let report = Report { progress, ..report };
         let report = with_durations(&task, report, 0);
         round.push(Arrival::Ended(task, report));
         !state.killing
@@ -153,7 +153,6 @@ impl Pool {
                 code: verdict.code,
                 message: verdict.message,
                 payload: Payload::None,
-                progress: (0, 0),
                 queued: 0,
                 ran: 0,
             };
@@ -196,7 +195,6 @@ fn report(outcome: Outcome, message: &[u8]) -> Report {
         code: NO_CODE,
         message: Text::copy(message).unwrap_or(Text::EMPTY),
         payload: Payload::None,
-        progress: (0, 0),
         queued: 0,
         ran: 0,
     }
