@@ -4,7 +4,7 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
+use super::bootstrap::Task;
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
@@ -19,6 +19,7 @@ use crate::platform::spawn::{self, Forked, Program, SOCKET};
 use crate::platform::{Errno, module, oom, thread, tree};
 use crate::transport::config::{StartMethod, WorkerConfig};
 use crate::transport::control::{Message, PACKET, Role};
+use crate::transport::entry::{self, Entry, NONCE, Nonce};
 use crate::transport::link::PROTOCOL;
 use crate::unwind::{self, contain};
 use std::collections::VecDeque;
@@ -134,7 +135,7 @@ impl<'a> Executed<'a> {
         // One more for the entry that says that it is a worker.
         let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
         // Each worker gets an entry of its own.
-        envp.retain(|entry| !bootstrap::is_entry(entry));
+        envp.retain(|entry| !entry::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }
