@@ -47,13 +47,11 @@ mod slabs;
 
 #[cfg(not(loom))]
 pub(crate) use magazine::{
-    allocate, claim_trim, generation_of, give_ready, is_ready, release, take_ready, trim,
-    unclaim_trim,
+    allocate, generation_of, give_ready, is_ample, is_ready, release, take_ready, trim,
 };
 #[cfg(loom)]
 pub(crate) use plain::{
-    allocate, claim_trim, generation_of, give_ready, is_ready, release, take_ready, trim,
-    unclaim_trim,
+    allocate, generation_of, give_ready, is_ample, is_ready, release, take_ready, trim,
 };
 
 /// Sizes of a cell's tail by class; a block is a cell's head and such a tail.
@@ -152,12 +150,9 @@ mod plain {
     pub(crate) fn trim() {}
 
     #[cfg(loom)]
-    pub(crate) fn claim_trim() -> bool {
+    pub(crate) fn is_ample() -> bool {
         false
     }
-
-    #[cfg(loom)]
-    pub(crate) fn unclaim_trim() {}
 
     /// The fork generation that allocated the live block `block`.
     pub(crate) fn generation_of(block: NonNull<u8>) -> u32 {

@@ -158,14 +158,9 @@ pub(crate) fn trim() {
     }
 }
 
-/// Whether there is something to `trim` and nobody else will: the caller, some time later, or it
-/// takes that back by `unclaim_trim`.
-pub(crate) fn claim_trim() -> bool {
-    slabs::claim_trim()
-}
-
-pub(crate) fn unclaim_trim() {
-    slabs::unclaim_trim();
+/// Whether there may be something to `trim`, now or when what is in use has been released.
+pub(crate) fn is_ample() -> bool {
+    slabs::is_ample()
 }
 
 /// The fork generation that allocated the live block `block`.

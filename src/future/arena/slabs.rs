@@ -5,7 +5,7 @@ use super::{CLASSES, block_size};
 use crate::local::Blocks;
 use crate::platform::fork::{self, PerProcess};
 use crate::platform::memory;
-use crate::sync::{AtomicU32, Lock, Ordering, Padded};
+use crate::sync::{AtomicUsize, Lock, Ordering, Padded};
 use std::ptr::{self, NonNull};
 
 const SLAB: usize = 64 * 1024;
@@ -82,16 +82,18 @@ pub(super) unsafe fn give(class: usize, blocks: Blocks) {
     }
 }
 
-/// Whether depots keep more than a program at rest needs, and whether somebody will see to it:
-/// LITTLE, MUCH or CLAIMED. Relaxed throughout: which of two comes first matters to nobody.
-static KEPT: AtomicU32 = AtomicU32::new(LITTLE);
-const LITTLE: u32 = 0;
-const MUCH: u32 = 1;
-const CLAIMED: u32 = 2;
+/// Slabs mapped, of all classes. Relaxed throughout: a figure.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+/// About what is left of one class that is not in use; more is worth a look.
+const AMPLE: usize = 3 * SPARES as usize;
+
+/// Whether so much is mapped that there may be something to `trim`, now or soon.
+pub(super) fn is_ample() -> bool {
+    MAPPED.load(Ordering::Relaxed) > AMPLE
+}
 
 /// The program rests: what is kept for another burst, but for a little, goes back to the system.
 pub(super) fn trim() {
-    KEPT.store(LITTLE, Ordering::Relaxed);
     for depot in &DEPOTS {
         // The lock is let go in between: others need not wait for all of it.
         while depot.lock().dissolve_one() {}
@@ -102,19 +104,6 @@ pub(super) fn trim() {
 #[cfg(test)]
 pub(super) fn chains(class: usize) -> u32 {
     DEPOTS[class].lock().chain_count
-}
-
-pub(super) fn claim_trim() -> bool {
-    change_kept(MUCH, CLAIMED)
-}
-
-pub(super) fn unclaim_trim() {
-    change_kept(CLAIMED, MUCH);
-}
-
-fn change_kept(from: u32, to: u32) -> bool {
-    KEPT.load(Ordering::Relaxed) == from
-        && KEPT.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }
 
 /// The fork generation that allocated the live block `block`.
@@ -135,7 +124,7 @@ pub(super) fn follow_fork() {
             // exist here, and threads of the child wait.
             unsafe { depot.reset(Depot::new(class)) };
         }
-        KEPT.store(LITTLE, Ordering::Relaxed);
+        MAPPED.store(0, Ordering::Relaxed);
     });
 }
 
@@ -232,6 +221,7 @@ impl Depot {
         let region = memory::map_aligned(SLAB, slabs)
             .or_else(|| memory::map_aligned(SLAB, 1).map(|(place, _)| (place, 1)));
         let (place, slabs) = region?;
+        MAPPED.fetch_add(slabs, Ordering::Relaxed);
         // The first in memory is to be used first.
         for number in (0..slabs).rev() {
             // SAFETY: within the region just mapped.
@@ -264,9 +254,6 @@ impl Depot {
                 unsafe { *Free::next_chain(top) = self.chains };
                 self.chains = top.as_ptr();
                 self.chain_count += 1;
-                if self.chain_count > SPARES {
-                    change_kept(LITTLE, MUCH);
-                }
             }
             // SAFETY: by the contract.
             _ => unsafe { self.dissolve(blocks) },
@@ -331,6 +318,7 @@ impl Depot {
                 self.spares += 1;
             } else if let Some(slab) = NonNull::new(slab) {
                 memory::unmap(slab.cast(), SLAB);
+                MAPPED.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }

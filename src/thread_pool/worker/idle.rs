@@ -17,7 +17,8 @@ const LEAST_PATIENCE: u32 = 4;
 /// After so many it is whole again.
 const TRY_AGAIN: u32 = 32;
 
-/// A worker that has slept for so long gives back what memory was kept for the next burst.
+/// A worker that has slept for so long gives back what memory was kept for the next burst. It looks
+/// again after twice as long each time while much is in use.
 const TRIM_NS: u64 = 20_000_000_000;
 
 impl Slot {
@@ -61,35 +62,33 @@ impl Slot {
     fn park(&self) -> bool {
         let pool = self.pool();
         let leaves_after = pool.config.idle_ns;
-        let mut trims = leaves_after.is_none() && arena::claim_trim();
-        let span = leaves_after.or(trims.then_some(TRIM_NS));
-        let mut deadline = span.map(|span| Instant::now().plus(span));
+        // Relaxed: one that trims is enough, and two do no harm.
+        let trims = leaves_after.is_none()
+            && arena::is_ample()
+            && !pool.trimmer.swap(true, Ordering::Relaxed);
+        let mut span = leaves_after.or(trims.then_some(TRIM_NS));
         let stays = || {
             // Relaxed: changes under the lock that this is asked under.
             let quiet = pool.quiet.load(Ordering::Relaxed);
             leaves_after.is_none() || pool.config.has_stop_hook() && quiet
         };
-        loop {
+        let why = loop {
+            let deadline = span.map(|span| Instant::now().plus(span));
             let why = pool.sleep.park(self.number, deadline, pool.config.keep, stays);
-            match why {
-                Unparked::TimedOut | Unparked::Stays => {
-                    trims = false;
-                    arena::trim();
-                    if why == Unparked::TimedOut {
-                        return false;
-                    }
-                    // No need to ask again.
-                    deadline = None;
-                    continue;
-                }
-                Unparked::ToSearch => self.mine().searching.set(true),
-                Unparked::ToLook => {}
+            if matches!(why, Unparked::TimedOut | Unparked::Stays) {
+                arena::trim();
             }
-            if trims {
-                arena::unclaim_trim();
+            if why != Unparked::Stays {
+                break why;
             }
-            return true;
+            // Whoever stays need not be asked again, but what is in use may be released later.
+            span = span.filter(|_| trims && arena::is_ample()).map(|span| span.saturating_mul(2));
+        };
+        if trims {
+            pool.trimmer.store(false, Ordering::Relaxed);
         }
+        self.mine().searching.set(why == Unparked::ToSearch);
+        why != Unparked::TimedOut
     }
 
     /// Makes sure that the monitor does not count this worker as dormant, now or later: the
