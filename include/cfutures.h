@@ -212,11 +212,11 @@
 #define CFUT_OPT_TRACE_FILE 67       /* comes with a later version                           */
 
 /* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
-#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time before it starts, or it is CFUT_EXPIRED    */
+#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time in the queue, or it is CFUT_EXPIRED        */
 #define CFUT_TASK_RUN_TIMEOUT_NS 2   /* most time it may run: then it is CFUT_EXPIRED at once,
                                         its stop flag is raised, and what it still answers is
                                         dropped                                              */
-#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit                             */
+#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe()  */
 #define CFUT_TASK_GRACE_NS 4         /* processes */
 #define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
                                         and then a low one is, so that it is not starved     */
@@ -580,8 +580,7 @@ cfut_status cfut_options_add_worker_env(struct cfut_options *options,
  * @param options borrowed and copied; NULL: all defaults.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
- * CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
- * nothing in this process.
+ * CFUT_ENOTSUP: an option that is not for thread pools.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -760,20 +759,14 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
 CFUT_API cfut_status cfut_task_new(cfut_task_fn fn, struct cfut_task **out);
 
 /**
- * Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol", a
- * symbol of a module that is loaded for good where the task runs, as dlopen() finds it. The name
- * is looked up there: an executor of this process refuses an unknown one at the submit
- * (CFUT_ENOENT; a thread pool with such an initializer is not made), in a worker process the task
- * fails with that code.
+ * Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol".
  *
- * @param name copied, UTF-8, up to 1024 bytes. A registered name comes before a module's.
+ * @param name copied, UTF-8.
  * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL, empty, too long or not UTF-8; CFUT_ENOMEM.
+ * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API
-cfut_status cfut_task_new_named(const char *name,
-                                struct cfut_task **out);
+CFUT_API cfut_status cfut_task_new_named(const char *name, struct cfut_task **out);
 
 /**
  * Makes a builder for a task that is an external program.
@@ -886,7 +879,7 @@ cfut_status cfut_submit(struct cfut_executor *executor,
  * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
  * Written on CFUT_OK only.
  * @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
- * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
+ * made to keep the task's time-outs.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -1314,14 +1307,20 @@ cfut_status cfut_future_then(struct cfut_future *future,
  * (none if it has none). If `future` does not succeed, the new future ends the same way, with
  * its code and message, without running the task.
  *
+ * The options of the task apply: its priority when it is queued, once `future` has settled;
+ * CFUT_TASK_TOTAL_TIMEOUT_NS from this call on, also while `future` is awaited;
+ * CFUT_TASK_QUEUE_TIMEOUT_NS from when it is queued; CFUT_TASK_RUN_TIMEOUT_NS from its start.
+ *
  * @param future retained until the task has run, or will not.
  * @param executor where it runs, retained until it is queued; if it is shut down by then, the task
- * runs in the thread that settles `future`.
- * @param task borrowed; it may be changed or freed at once. It must have no time-outs.
+ * runs in the thread that settles `future`. A task with time-outs, which nobody would keep, does
+ * not: it ends as CFUT_BROKEN, at the latest with the end of the executor, or as CFUT_CANCELLED if
+ * that was shut down with CFUT_SHUTDOWN_CANCEL.
+ * @param task borrowed; it may be changed or freed at once.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
- * process's; CFUT_ENOTSUP: the task has time-outs; CFUT_ENOENT: its name means nothing in this
- * process.
+ * process's; if the task has time-outs also CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no
+ * more work; CFUT_ESYS: no thread could be made to keep them.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1388,6 +1387,10 @@ cfut_status cfut_join(struct cfut_future *const *futures,
  * Makes a completion queue: futures come out in the order they settle, each with the tag it was
  * added with. It is what an as-completed loop uses, and the bridge to event loops: no callback
  * runs in a foreign thread.
+ *
+ * The order in full: whoever has seen a future settled finds it in the queue, and all that is
+ * settled afterwards comes out behind it. Of futures that two threads settle at the same time
+ * either comes first, also if one of them is seen settled a moment before the other.
  *
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
@@ -1648,18 +1651,13 @@ CFUT_API struct cfut_buffer *cfut_promise_input(const struct cfut_promise *promi
  * Makes a buffer of `size` zeroed bytes, aligned to 64.
  *
  * @param size 0 is an empty buffer.
- * @param flags 0, or CFUT_BUFFER_SHARED: process workers map these bytes and see each other's
- * writes; as an argument or a result they cross to another process without a copy. Such a buffer
- * has a descriptor of its own for as long as it lives.
+ * @param flags 0. CFUT_BUFFER_SHARED comes with process pools.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ESYS: no descriptor, or
- * no kind of shared memory.
+ * @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ENOTSUP:
+ * CFUT_BUFFER_SHARED.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API
-cfut_status cfut_buffer_new(size_t size,
-                            uint32_t flags,
-                            struct cfut_buffer **out);
+CFUT_API cfut_status cfut_buffer_new(size_t size, uint32_t flags, struct cfut_buffer **out);
 
 /**
  * Makes a buffer of memory that is yours.
@@ -1721,57 +1719,31 @@ CFUT_API size_t cfut_buffer_size(const struct cfut_buffer *buffer);
 /**
  * ---- 11. Process workers -------------------------------------------------------------
  *
- * The first line of main() in a program whose own functions shall run in process workers, as
- * `if __name__ == "__main__"` is in Python. In the program itself it returns at once. A process
- * that a pool has started to work for it never returns from here: it runs the pool's tasks and
- * ends. What is registered with cfut_register() is registered before.
- *
- * What makes a process a worker is a socket inherited from a program of the same user, on which
- * the first message repeats a secret of the environment; no variable alone does, and nothing
- * in a program that runs with other rights than its user's.
- *
- * In a worker: 0 is /dev/null, 1 and 2 are the program's own; the directory and the environment
- * are those that the program had when it made the pool; signals are as for a new program;
- * the process leads a process group. A task may use threads, make pools, and fork, as in any
- * program; the child of a task that forks ends when the task returns in it. exit() in a task ends
- * the worker, and the task as CFUT_CRASHED. A worker that is no longer needed ends without
- * its exit handlers; what stdio holds is written.
- *
- * With CFUT_START_FORKSERVER (the default) workers are forked from a server process that has
- * loaded the modules of CFUT_OPT_PRELOAD and has one thread. A module that starts threads when it
- * is loaded has them in the server only: in the workers locks that such a thread held stay
- * held. Such modules belong into the initializer, or CFUT_START_SPAWN is the method.
+ * The first line of main() in a program whose own functions shall run in process workers.
+ * Returns at once in the program itself. Process pools come with a later version; until then
+ * no program is ever started as a worker.
  *
  * Thread: the main thread, before others. Blocks: no. Since: 0.1.
  */
-CFUT_API
-void cfut_worker_main(void);
+CFUT_API void cfut_worker_main(void);
 
 /**
- * Gives a task function a name, for as long as the process lives: what other languages and other
- * programs call it by (cfut_task_new_named()).
+ * Gives a task function a name.
  *
- * @param name copied, UTF-8, up to 1024 bytes.
- * @param fn the function; it must stay where it is: the module it lies in is not to be unloaded.
- * @return CFUT_OK, also if it has that name already; CFUT_EINVAL: NULL, a name that is empty, too
- * long or not UTF-8, or another function has it; CFUT_ENOMEM.
+ * @param name copied, UTF-8.
+ * @param fn the function.
+ * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API
-cfut_status cfut_register(const char *name,
-                          cfut_task_fn fn);
+CFUT_API cfut_status cfut_register(const char *name, cfut_task_fn fn);
 
 /**
- * Runs the tasks of a pool in a program that was made for it (CFUT_OPT_WORKER_PROGRAM): one that
- * brings its own runtime, an interpreter for instance. It registers its tasks, then calls this,
- * which returns when the worker shall end. Such a program is executed anew for each worker.
+ * Runs a worker process of the user's own.
  *
- * @return CFUT_OK: the program shall clean up and end; CFUT_ESTATE: no pool has started this
- * process; else what keeps it from working, which the pool is told, too.
- * Thread: the main thread. Blocks: for as long as there is work. Since: 0.1.
+ * @return CFUT_ENOTSUP: process pools come with a later version.
+ * Thread: the main thread. Blocks: no. Since: 0.1.
  */
-CFUT_API
-cfut_status cfut_worker_run(void);
+CFUT_API cfut_status cfut_worker_run(void);
 
 /**
  * ---- 12. Blocking inside a thread pool -----------------------------------------------

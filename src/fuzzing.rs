@@ -7,6 +7,8 @@ use crate::platform::cgroup::{self, Version};
 use crate::platform::thread::{self, Activity};
 use crate::trace::figures::write_text;
 
+pub use crate::transport::fuzzing as transport;
+
 /// Each byte as the character of its number: text functions then see every byte.
 fn as_latin(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()

@@ -48,12 +48,6 @@ impl Task {
         &self.target
     }
 
-    /// The function as it is known in this process; a name is looked up, which may load a
-    /// module.
-    pub(super) fn function(&self) -> Result<TaskFn> {
-        self.target.function()
-    }
-
     pub(super) fn spec(&self) -> Option<&Shared<Spec>> {
         self.spec.as_ref()
     }

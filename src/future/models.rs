@@ -479,7 +479,10 @@ fn straight_against_one() {
         straight_against(script, &[Deed::Release], None);
         straight_against(script, &[Deed::Cancel], Some(2));
         straight_against(script, &[Deed::Wait], Some(2));
+        // One alone: a second callback would make up for a first that was forgotten.
+        straight_against(script, &[Deed::Call], Some(2));
         straight_against(script, &[Deed::CallTwice], Some(2));
+        straight_against(script, &[Deed::Watch], Some(2));
         straight_against(script, &[Deed::Poll], Some(2));
     }
     straight_against(Script::Answer, &[Deed::Cancel], Some(3));

@@ -188,14 +188,14 @@ pub(crate) struct Death {
 
 impl Death {
     /// As a number that is never 0.
-    fn pack(self) -> u64 {
-        1 << 32
-            | u64::from(self.out_of_memory) << 16
-            | u64::from(self.exit_code) << 8
-            | u64::from(self.signal)
+    fn pack(self) -> u32 {
+        1 << 24
+            | u32::from(self.out_of_memory) << 16
+            | u32::from(self.exit_code) << 8
+            | u32::from(self.signal)
     }
 
-    fn unpack(bits: u64) -> Option<Death> {
+    fn unpack(bits: u32) -> Option<Death> {
         (bits != 0).then_some(Death {
             signal: bits as u8,
             exit_code: (bits >> 8) as u8,
@@ -241,7 +241,7 @@ impl TaskCell {
         (pid != 0).then(|| Process {
             pid,
             cpu_ns: extra.cpu_ns.load(Ordering::Relaxed),
-            max_rss: extra.max_rss.load(Ordering::Relaxed),
+            max_rss: u64::from(extra.max_rss_kib.load(Ordering::Relaxed)) * 1024,
         })
     }
 
@@ -263,8 +263,13 @@ impl TaskCell {
 
 /// Ends a task that `State::start` gave to its executor, which hands over the runner's reference.
 /// Contained, and calls nobody: what becomes due is on the thread's list afterwards. The second
-/// part of the answer is a failure that nobody will see, for `run::report_failure`.
-pub(crate) fn end(cell: TaskRef, report: Report) -> (Ended, Option<TaskRef>) {
+/// part of the answer is a failure that nobody will see, for `run::report_failure`. `recorded` is
+/// called when the outcome is there and nobody can see it yet.
+pub(crate) fn end(
+    cell: TaskRef,
+    report: Report,
+    recorded: impl FnOnce(&TaskRef),
+) -> (Ended, Option<TaskRef>) {
     // SAFETY: F2: started by the caller, which has not consumed the arguments.
     let arguments = unsafe { run::drop_arguments(&cell) };
     debug_assert!(arguments.is_none(), "a task for another process has nothing of the user's");
@@ -275,6 +280,7 @@ pub(crate) fn end(cell: TaskRef, report: Report) -> (Ended, Option<TaskRef>) {
         // SAFETY: the runner's reference.
         return (unsafe { run::complete(cell.into_raw(), 0) }, None);
     }
+    recorded(&cell);
     let witness = if fails { run::unobserved(&cell) } else { None };
     // SAFETY: the runner's reference.
     (unsafe { run::complete(cell.into_raw(), 0) }, witness)

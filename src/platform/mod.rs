@@ -16,12 +16,14 @@
 //! | `fd` | an owned descriptor |
 //! | `fork` | a generation that changes in a forked child |
 //! | `futex` | sleep on a word, wake its sleepers |
+//! | `host` | what a host of workers asks about itself |
 //! | `memory` | aligned memory from the system, fallible |
 //! | `module` | which module a function lies in, and the way back |
 //! | `oom` | how often memory ran out in this control group |
 //! | `pipe` | the descriptor of a completion queue |
 //! | `poll` | sleep until a descriptor has something to say |
 //! | `process` | signals, ends, limits and environment of processes |
+//! | `signal` | names of signals, exit statuses |
 //! | `shm` | memory that two processes map |
 //! | `socket` | whole messages between processes, with descriptors |
 //! | `spawn` | start programs, fork |
@@ -33,12 +35,10 @@
 
 #[cfg(target_os = "linux")]
 mod linux {
-    #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod area;
     pub(crate) mod cgroup;
     pub(crate) mod clock;
     pub(crate) mod cpu;
-    #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod fd;
     pub(crate) mod fork;
     pub(crate) mod futex;
@@ -50,18 +50,17 @@ mod linux {
     #[cfg(not(loom))]
     pub(crate) mod oom;
     pub(crate) mod pipe;
-    #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod poll;
     #[cfg(not(loom))]
     pub(crate) mod process;
-    #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod shm;
     #[cfg(not(loom))]
     pub(crate) mod signal;
-    #[allow(dead_code)] // used by the process pool, which comes next
     pub(crate) mod socket;
     #[cfg(not(loom))]
     pub(crate) mod spawn;
+    #[cfg(all(test, not(loom), not(miri)))]
+    mod tests;
     pub(crate) mod thread;
     #[cfg(not(loom))]
     pub(crate) mod tree;

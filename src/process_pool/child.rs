@@ -1,5 +1,6 @@
 //! What is kept for a worker process.
 
+use super::deadlines::DISCONNECTED_NS;
 use super::wire::Wire;
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
@@ -68,6 +69,8 @@ pub(super) struct Child {
     pub(super) phase: Phase,
     /// 0 until the supervisor has told.
     pub(super) pid: i32,
+    /// The worker is ready, but the supervisor has not told its number yet.
+    pub(super) early: bool,
     pub(super) wire: Wire,
     pub(super) socket: Socket,
     /// Memory the worker has sent.
@@ -119,6 +122,7 @@ impl Child {
             generation,
             phase: Phase::Starting,
             pid: 0,
+            early: false,
             wire,
             socket,
             areas: AreaCache::new(),
@@ -230,15 +234,11 @@ impl Child {
 
     /// When it is to be looked at again.
     pub(super) fn next_look(&self) -> Option<Instant> {
-        let gone = self.disconnected.filter(|_| self.phase != Phase::Dying);
-        [
-            self.deadline,
-            self.next_kill(),
-            gone.map(|since| since.plus(super::deadlines::DISCONNECTED_NS)),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        if self.phase == Phase::Dying {
+            return self.deadline;
+        }
+        let gone = self.disconnected.map(|since| since.plus(DISCONNECTED_NS));
+        [self.deadline, self.next_kill(), gone].into_iter().flatten().min()
     }
 
     /// When it is next to be killed because of a task.
@@ -266,8 +266,8 @@ pub(super) struct Ended {
 
 /// A task that was in a worker when it ended.
 pub(super) enum Left {
-    /// It had begun.
-    Begun(TaskRef),
+    /// It had begun, and said that it had come so far.
+    Begun(TaskRef, (u64, u64)),
     /// It had not.
     Waiting(TaskRef),
 }
@@ -284,7 +284,9 @@ impl Child {
             let Some(slot) = self.order.pop_front() else { break };
             let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
-                Slot::Handed(handed) if begun => left.push(Left::Begun(handed.task)),
+                Slot::Handed(handed) if begun => {
+                    left.push(Left::Begun(handed.task, self.wire.slot(slot).progress()));
+                }
                 Slot::Handed(handed) => left.push(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}
             }

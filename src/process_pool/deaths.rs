@@ -17,10 +17,22 @@ use crate::platform::signal;
 use crate::sync::Ordering;
 use std::fmt::Write;
 
+/// An order to kill is given again after this.
+const REPEAT_NS: u64 = 250_000_000;
+
 const KILLED: u8 = signal::KILL as u8;
 
 /// CFUT_CRASHED's place for a code: a crash has none.
 const NO_CODE: i32 = 0;
+
+/// How a begun task was lost.
+struct Loss<'a> {
+    child: &'a Child,
+    ended: &'a Ended,
+    text: &'a Line,
+    /// How far it said it was.
+    progress: (u64, u64),
+}
 
 impl Pool {
     /// Has a worker killed; its tasks are seen to when the supervisor says that it has ended.
@@ -30,10 +42,25 @@ impl Pool {
         }
         child.phase = Phase::Dying;
         child.why = why;
-        // Should even the kill not end it, there is nothing more to do; the supervisor goes on
-        // looking, and a shutdown ends without it.
-        child.deadline = None;
+        // Repeated until the supervisor says that it has ended.
+        child.deadline = Some(Instant::now().plus(REPEAT_NS));
         state.supervisor.kill(child.number, child.generation, signal::KILL, true);
+    }
+
+    /// A worker that was killed has not ended yet. If its pool is to end, whoever keeps it goes: a
+    /// supervisor that does not answer, and with it all its workers.
+    pub(super) fn kill_again(&self, state: &mut State, child: &mut Child, now: Instant) {
+        child.deadline = Some(now.plus(REPEAT_NS));
+        if state.killing || self.phase() != super::pool::Phase::Open && self.is_idle(state) {
+            state.supervisor.kill_itself();
+        } else {
+            state.supervisor.kill(child.number, child.generation, signal::KILL, true);
+        }
+    }
+
+    /// No task is left that a living worker could end.
+    fn is_idle(&self, state: &State) -> bool {
+        state.children().all(|child| child.phase == Phase::Dying || child.in_flight == 0)
     }
 
     /// A worker has ended: `child` is out of the table. Called under `state`.
@@ -60,8 +87,9 @@ impl Pool {
             // From the newest, so that what goes back to the front keeps its order.
             for task in left.into_iter().rev() {
                 match task {
-                    Left::Begun(task) => {
-                        crashed |= self.lose(state, &child, task, &ended, &text, round);
+                    Left::Begun(task, progress) => {
+                        let loss = Loss { child: &child, ended: &ended, text: &text, progress };
+                        crashed |= self.lose(state, task, loss, round);
                     }
                     Left::Waiting(task) => self.requeue(state, task, round),
                 }
@@ -77,19 +105,13 @@ impl Pool {
     }
 
     /// A task that was running in a worker which has ended; true: it is lost.
-    fn lose(
-        &self,
-        state: &mut State,
-        child: &Child,
-        task: TaskRef,
-        ended: &Ended,
-        text: &Line,
-        round: &mut Round,
-    ) -> bool {
+    fn lose(&self, state: &mut State, task: TaskRef, loss: Loss, round: &mut Round) -> bool {
+        let Loss { child, ended, text, progress } = loss;
         self.mark_started(&task);
         self.leave_place(&task, child, ended.cpu_ns);
         let runs = task.extra_in(task.snapshot()).map_or(1, |extra| {
-            extra.max_rss.store(ended.max_rss, Ordering::Relaxed); // published by settling
+            let kib = u32::try_from(ended.max_rss / 1024).unwrap_or(u32::MAX);
+            extra.max_rss_kib.store(kib, Ordering::Relaxed); // published by settling
             extra.attempts.load(Ordering::Relaxed) // P1
         });
         let most = task.spec().map_or(1, |spec| spec.attempts);
@@ -103,6 +125,7 @@ impl Pool {
             task.note_death(ended.death);
             report(Outcome::Crashed, text.as_bytes())
         };
+        let report = Report { progress, ..report };
         let report = with_durations(&task, report, 0);
         round.push(Arrival::Ended(task, report));
         !state.killing

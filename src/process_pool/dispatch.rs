@@ -10,7 +10,7 @@ use super::pool::{Pool, State};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::remote::Argument;
-use crate::future::state::Life;
+use crate::future::state::{Life, STOP};
 use crate::platform::area::Area;
 use crate::platform::clock::Instant;
 use crate::shared::Shared;
@@ -114,12 +114,8 @@ impl Pool {
             // As many at once as leave something for the others.
             let ready = state.children().filter(|child| self.takes(child, ahead)).count();
             let share = state.backlog.len().div_ceil(ready.max(1)).clamp(1, ahead as usize);
-            for idle in [true, false] {
-                for number in 0..state.children.len() {
-                    if state.is_idle(number) == idle {
-                        given |= self.fill(state, number, ahead, share, now);
-                    }
-                }
+            for number in 0..state.children.len() {
+                given |= self.fill(state, number, ahead, share, now);
             }
         }
     }
@@ -152,11 +148,16 @@ impl Pool {
         while given < share && self.takes(child, ahead) {
             let Some(task) = state.backlog.pop() else { break };
             if task.snapshot().is_settled() || is_withdrawn(&task) {
+                if task.has_run() && state.ended.try_reserve(1).is_ok() {
+                    state.ended.push(task);
+                    self.poller.wake();
+                }
                 continue;
             }
             match self.hand_over(state, child, &task, now) {
                 Given::Yes => given += 1,
                 Given::Full => {
+                    state.stalled = true;
                     // Its place in the lane is free.
                     if let Err(task) = state.backlog.push_front(task) {
                         std::mem::forget(task);
@@ -201,6 +202,9 @@ impl Pool {
         };
         let handed = Handed { task: task.clone(), kill_at: None, _copy: copy };
         child.slots[slot as usize] = Slot::Handed(handed);
+        if task.snapshot().has(STOP) {
+            child.wire.slot(slot).raise_stop(1);
+        }
         child.order.push_back(slot);
         child.in_flight += 1;
         child.given += 1;
@@ -214,22 +218,11 @@ impl Pool {
 
     // ---- taking back ----
 
-    /// Whether the manager is to look again soon for what waits behind a task that has only just
-    /// begun: an idle worker could have it, or one that can be made.
+    /// Whether an idle worker is to look again soon for what waits behind a task that has only
+    /// just begun.
     pub(super) fn wants_rebalance(&self, state: &State) -> bool {
-        if !state.children().any(|child| child.order.len() > 1) || self.is_crowded(state) {
-            return false;
-        }
-        let idle = |child: &Child| child.phase == Phase::Ready && child.in_flight == 0;
-        state.children().any(idle) || self.has_room_for_workers(state)
-    }
-
-    /// Tasks that wait behind others that take long, beyond what idle workers will take.
-    pub(super) fn held_up(&self, state: &State, now: Instant) -> usize {
-        let held = state.children().filter(|child| is_held_up(child, now));
-        let waiting: usize = held.map(Child::waiting).sum();
-        let idle = state.children().filter(|child| self.takes(child, 1)).count();
-        waiting.saturating_sub(idle)
+        state.children().any(|child| child.phase == Phase::Ready && child.in_flight == 0)
+            && state.children().any(|child| child.order.len() > 1)
     }
 
     /// Takes waiting tasks back from a worker that will not come to them soon, for one that has
@@ -393,7 +386,7 @@ impl State {
     pub(super) fn find(&mut self, task: &TaskRef) -> Option<(&mut Child, u16)> {
         let (number, slot) = place_of(task)?;
         let mut child = self.children.get(number).copied().flatten()?;
-        // SAFETY: P1.
+        // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
         let child = unsafe { child.as_mut() };
         let here = matches!(&child.slots[slot as usize],
             Slot::Handed(handed) if handed.task.as_ptr() == task.as_ptr());

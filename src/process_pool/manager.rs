@@ -7,10 +7,12 @@
 
 use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
+use super::notifier::Batch;
 use super::pool::{Phase, Pool, State};
 use super::results::Round;
 use super::shutdown::LEAVE_NS;
 use crate::error::{Error, Kind, Result};
+use crate::future::due::List;
 use crate::future::owner::OwnerRef;
 use crate::platform::clock::Instant;
 use crate::platform::poll::WAKE;
@@ -23,8 +25,8 @@ use std::ptr::NonNull;
 pub(super) const SUPERVISOR: u64 = 0;
 /// Looks at the rings before it sleeps, while tasks are under way.
 const LOOKS: u32 = 400;
-/// After it has been asked for in vain.
-const RETRY_NS: u64 = 20_000_000;
+/// After something has been asked for in vain.
+const RETRY_NS: u64 = 5_000_000;
 /// Between two looks for waiting tasks that an idle worker could have.
 const REBALANCE_NS: u64 = 100_000;
 
@@ -71,11 +73,13 @@ impl Pool {
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
             self.see_to_workers(&mut state, now);
+            state.stalled = false;
             self.dispatch(&mut state, now);
+            self.take_ended(&mut state, round);
             if self.is_over(&mut state, now) {
                 return true;
             }
-            self.next_look(&mut state, now)
+            self.next_look(&state, now)
         };
         self.expire_passed(now, round);
         self.settle_round(round);
@@ -151,49 +155,52 @@ impl Pool {
     }
 
     /// When there is something to look at, though nothing may have happened.
-    fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
-        state.looks_again = self.wants_rebalance(state);
+    fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
-        let retry = (!state.backlog.is_empty() && self.wants_worker(state, now)
-            || state.supervisor.must_retry())
-        .then(|| now.plus(RETRY_NS));
+        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
+        let stalled = state.stalled && !state.backlog.is_empty();
+        let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
+            .then(|| now.plus(RETRY_NS));
         children.chain([idle, rebalance, retry]).flatten().min()
+    }
+
+    /// Tasks that somebody settled while they waited to be run again.
+    fn take_ended(&self, state: &mut State, round: &mut Round) {
+        while let Some(task) = state.ended.pop() {
+            self.drop_settled(task, round);
+        }
     }
 
     // ---- how many workers ----
 
-    /// Whether there may be a further worker.
-    pub(super) fn has_room_for_workers(&self, state: &State) -> bool {
-        let running = state.children().filter(|child| child.phase != Life::Dying).count();
-        let most = self.config.workers as usize;
-        // A worker on its last task has a successor by the time it is done.
-        !state.killing && self.usable(state) < most && running < most * 2
-    }
-
-    /// Workers that take tasks, or will.
-    fn usable(&self, state: &State) -> usize {
-        let takes = |child: &&Child| match child.phase {
-            Life::Starting => true,
-            Life::Ready => !self.is_used_up(child),
-            Life::Leaving | Life::Dying => false,
-        };
-        state.children().filter(takes).count()
-    }
-
     /// Whether there is work that a further worker would do.
-    pub(super) fn wants_worker(&self, state: &State, now: Instant) -> bool {
-        if !self.has_room_for_workers(state) {
+    pub(super) fn wants_worker(&self, state: &State) -> bool {
+        let most = self.config.workers as usize;
+        let is_live = |child: &&Child| child.phase != Life::Dying;
+        let live = state.children().filter(is_live).count();
+        // A worker on its last task has a successor by the time it is done.
+        if state.killing || live >= most && (live >= most * 2 || !self.has_used_up(state)) {
             return false;
         }
-        if state.warm {
-            return true;
+        let (mut usable, mut starting, mut idle, mut waiting) = (0, 0, 0, state.backlog.len());
+        for child in state.children() {
+            match child.phase {
+                Life::Starting => (usable, starting) = (usable + 1, starting + 1),
+                Life::Ready if !self.is_used_up(child) => {
+                    usable += 1;
+                    idle += usize::from(child.in_flight == 0);
+                    // What was handed over ahead waits as well as what was not.
+                    waiting += child.order.len().saturating_sub(1);
+                }
+                _ => {}
+            }
         }
-        let starting = state.children().filter(|child| child.phase == Life::Starting).count();
-        let spare = self.config.tasks_per_worker != 0 && self.usable(state) == 0;
-        let waiting = state.backlog.len();
-        waiting > starting || spare && waiting > 0 || waiting + self.held_up(state, now) > starting
+        usable < most && (state.warm || waiting > starting + idle)
+    }
+
+    fn has_used_up(&self, state: &State) -> bool {
+        state.children().any(|child| child.phase == Life::Leaving || self.is_used_up(child))
     }
 
     fn is_used_up(&self, child: &Child) -> bool {
@@ -203,7 +210,7 @@ impl Pool {
 
     fn see_to_workers(&self, state: &mut State, now: Instant) {
         self.see_to_supervisor(state, now);
-        while self.wants_worker(state, now) && self.request_worker(state, now) {}
+        while self.wants_worker(state) && self.request_worker(state, now) {}
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };
             // SAFETY: P1; `state` is not used for this child otherwise.
@@ -269,6 +276,9 @@ impl Pool {
     /// The manager's last act.
     fn end(&self) {
         self.advance(Phase::Closing);
+        self.settle_waiting();
+        let calls = List::take();
+        self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
         let dropped = std::mem::replace(&mut self.state.lock().backlog, Backlog::new());
         drop(dropped); // what is left is settled
         // What became due in this thread must be called by somebody.

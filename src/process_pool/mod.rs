@@ -37,7 +37,7 @@
 //! | `results` | what came back, and how does its future end? |
 //! | `deaths` | what if a worker dies? |
 //! | `deadlines` | what if time is up? |
-//! | `supervisor` | how do processes come and go? |
+//! | `supervisor`, `program` | how do processes come and go, and what is executed? |
 //! | `manager` | who does all that, and when? |
 //! | `notifier` | who calls the user? |
 //! | `shutdown` | how does a pool end? |
@@ -96,6 +96,7 @@ mod functions;
 mod manager;
 mod notifier;
 mod pool;
+mod program;
 mod results;
 mod shutdown;
 mod snapshot;

@@ -9,6 +9,7 @@ use super::notifier::Notifier;
 use super::supervisor::{Budget, Supervisor};
 use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
+use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::registry;
@@ -79,12 +80,14 @@ pub(super) struct State {
     pub(super) budget: Budget,
     /// How long a task runs, about.
     pub(super) average_ns: u64,
+    /// A worker with room for more tasks could not be given one: its ring or socket was full.
+    pub(super) stalled: bool,
+    /// Tasks that have run, were to run again, and were settled meanwhile.
+    pub(super) ended: Vec<TaskRef>,
     /// `cfut_executor_warm` wants all workers.
     pub(super) warm: bool,
     pub(super) started: u64,
     pub(super) stolen: u64,
-    /// The manager will look by itself for tasks that wait behind others.
-    pub(super) looks_again: bool,
     /// How often running tasks were told to stop: 0, 1, or 2 for more.
     pub(super) stop_level: u32,
     /// Running tasks end as CANCELLED with their workers.
@@ -111,12 +114,6 @@ impl State {
         self.children
             .iter_mut()
             .filter_map(|child| child.map(|mut child| unsafe { child.as_mut() }))
-    }
-
-    /// Whether there is a child of this number, with nothing to do.
-    pub(super) fn is_idle(&self, number: usize) -> bool {
-        // SAFETY: as above.
-        self.children[number].is_some_and(|child| unsafe { child.as_ref() }.in_flight == 0)
     }
 
     pub(super) fn child(&mut self, number: u32, generation: u32) -> Option<&mut Child> {
@@ -203,10 +200,11 @@ impl Pool {
             supervisor: Supervisor::none(),
             budget: Budget::new(),
             average_ns: 0,
+            stalled: false,
+            ended: Vec::new(),
             warm: false,
             started: 0,
             stolen: 0,
-            looks_again: false,
             stop_level: 0,
             killing: false,
             generation: 0,
@@ -287,7 +285,7 @@ impl Pool {
     /// Drops a handle; with the last one the pool takes no more work. What was accepted
     /// still runs.
     pub(crate) fn drop_handle(&self) {
-        // AcqRel: the last one closes after all that the others did.
+        // AcqRel: pairs with itself: the last one closes after all that the others did.
         if self.handles.fetch_sub(1, Ordering::AcqRel) != 1 || self.is_inherited() {
             return;
         }

@@ -5,6 +5,7 @@ use super::notifier::Batch;
 use super::pool::{Pool, State};
 use super::wire::{ANSWER_LIMIT, Answer};
 use crate::error::{Line, Lossy};
+use crate::future::bound::Load;
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::due::List;
@@ -306,8 +307,11 @@ impl Pool {
         }
     }
 
-    fn worker_is_ready(&self, state: &mut State, child: &mut Child) -> bool {
-        if child.phase == Phase::Starting {
+    /// A worker takes tasks, and is known by its number.
+    pub(super) fn worker_is_ready(&self, state: &mut State, child: &mut Child) -> bool {
+        if child.pid == 0 {
+            child.early = true;
+        } else if child.phase == Phase::Starting {
             child.phase = Phase::Ready;
             child.deadline = None;
             child.idle_since = Instant::now();
@@ -368,7 +372,7 @@ impl Pool {
         if !task.has_run() {
             return; // settled before it could start: it was counted, and its arguments went, then
         }
-        let (ended, witness) = remote::end(task, report);
+        let (ended, witness) = remote::end(task, report, |task| self.charge_result(task));
         self.tally.left.add(1);
         if let Ended::Settled(outcome) = ended {
             self.tally.outcome(outcome).add(1);
@@ -379,6 +383,22 @@ impl Pool {
             if batch.unseen.try_reserve(1).is_ok() {
                 batch.unseen.push((witness, ended));
             }
+        }
+    }
+
+    /// Counts the bytes of a result against the bound, until it is read.
+    fn charge_result(&self, task: &TaskRef) {
+        let Some(bound) = self.bound.as_ref().filter(|bound| bound.counts_bytes()) else { return };
+        let bytes = task.recorded_bytes();
+        if bytes == 0 {
+            return;
+        }
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            bound.force(Load { tasks: 0, bytes });
+            // The future may outlive the pool's last handle: `uncharge` drops this.
+            let _kept = self.retain().into_raw();
+            // Relaxed: settling publishes it.
+            extra.charged.store(bytes, Ordering::Relaxed);
         }
     }
 

@@ -151,7 +151,7 @@ impl Pool {
         state.killing = true;
         let State { children, supervisor, .. } = &mut *state;
         for child in children.iter_mut().flatten() {
-            // SAFETY: P1.
+            // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
             let child = unsafe { child.as_mut() };
             supervisor.kill(child.number, child.generation, signal::TERM, false);
         }

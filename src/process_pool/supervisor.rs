@@ -5,10 +5,9 @@
 //! it; another one takes its place, at the cost of the restart budget.
 
 use super::child::{Child, Ended, Why};
-use super::config::{Config, StartMethod};
-use super::functions::{self, Name};
 use super::manager;
 use super::pool::{Pool, State};
+use super::program::{Parts, Worker};
 use super::results::Round;
 use super::wire::Wire;
 use crate::error::{Error, Kind, Line, Lossy, Result, fail};
@@ -17,15 +16,10 @@ use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
 use crate::platform::spawn::{self, Program};
-use crate::platform::{Errno, host, memory, module, process, signal};
-use crate::transport::bytes::Reader;
-use crate::transport::config::{self, WorkerConfig};
+use crate::platform::{Errno, host, memory, process, signal};
 use crate::transport::control::{Message, PACKET, Role};
-use crate::transport::function::FunctionRef;
 use crate::transport::link::PROTOCOL;
 use crate::worker::bootstrap;
-use std::ffi::{CStr, CString};
-use std::fmt::Write;
 
 /// So many failures before "ready" within `PERIOD_NS` break the pool.
 pub(super) const BUDGET: usize = 5;
@@ -118,6 +112,13 @@ impl Supervisor {
         sent
     }
 
+    /// It does not do what it is told.
+    pub(super) fn kill_itself(&self) {
+        if self.control.is_some() && self.pid > 0 {
+            let _ = process::kill(self.pid, signal::KILL);
+        }
+    }
+
     /// Tells it to end, and says whether it has: its workers have all gone.
     pub(super) fn has_ended(&mut self, now: Instant) -> bool {
         let Some(control) = &self.control else { return true };
@@ -131,12 +132,6 @@ impl Supervisor {
         }
         self.control.is_none()
     }
-}
-
-/// What a worker program is.
-struct Worker {
-    path: CString,
-    is_this: bool,
 }
 
 impl Pool {
@@ -158,7 +153,7 @@ impl Pool {
                  must call cfut_worker_main() or cfut_worker_run() first"
             );
         }
-        let worker = find_worker(&self.config)?;
+        let worker = Worker::find(&self.config)?;
         let system = |what: &'static str| {
             move |errno: Errno| Error::new(Kind::System, format_args!("{what}: {errno}"))
         };
@@ -251,6 +246,11 @@ impl Pool {
             Message::Spawned { worker, generation, pid } => {
                 if let Some(child) = state.child(worker, generation) {
                     child.pid = pid;
+                    if child.early {
+                        let child: *mut _ = child;
+                        // SAFETY: P1; `state` is not used for this child otherwise.
+                        self.worker_is_ready(state, unsafe { &mut *child });
+                    }
                 }
             }
             Message::NotSpawned { worker, generation, errno } => {
@@ -289,8 +289,9 @@ impl Pool {
         let signal_number = process::ending_signal(status).unwrap_or(0);
         let limit = self.config.memory_limit;
         // A limit of address space shows as a failed allocation, of which programs die in many
-        // ways; one that used most of it has most likely died of that.
-        let at_limit = limit != 0 && max_rss >= limit / 4 * 3 && signal_number != 0;
+        // ways; one that used most of it has most likely died of that. It never shows as SIGKILL.
+        let used_most = limit != 0 && max_rss >= limit / 4 * 3;
+        let at_limit = used_most && signal_number != 0 && signal_number != signal::KILL;
         Death {
             signal: signal_number as u8,
             exit_code: signal::exit_code(status).unwrap_or(0) as u8,
@@ -318,7 +319,7 @@ impl Pool {
         round.busy = true;
         for number in 0..state.children.len() as u32 {
             let Some(generation) = state.children[number as usize].map(|child| {
-                // SAFETY: P1.
+                // SAFETY: P1: the state is locked, and nothing else reaches the child meanwhile.
                 unsafe { child.as_ref() }.generation
             }) else {
                 continue;
@@ -399,185 +400,6 @@ impl Pool {
         state.children[number as usize] = Some(child);
         Ok(())
     }
-}
-
-// ---- what is executed ----
-
-fn find_worker(config: &Config) -> Result<Worker> {
-    let named = config.worker_program.as_bytes();
-    if !named.is_empty() {
-        let path = copy(named)?;
-        if !named.contains(&b'/') {
-            return fail!(
-                Invalid,
-                "CFUT_OPT_WORKER_PROGRAM is \"{}\"; it is a path, and not looked up in PATH",
-                Lossy(named)
-            );
-        }
-        return Ok(Worker { path, is_this: false });
-    }
-    if bootstrap::guarded() {
-        return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true });
-    }
-    let Some(directory) = module::own_directory() else {
-        return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
-    };
-    for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
-        let mut line = Line::new();
-        let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
-        let path = copy(line.as_bytes())?;
-        if module::is_program(&path) {
-            return Ok(Worker { path, is_this: false });
-        }
-    }
-    fail!(
-        NotFound,
-        "no worker program: cfutures-worker is not beside the library (in {}), CFUT_OPT_WORKER_PROGRAM \
-         is not set, and this program does not call cfut_worker_main() at the top of main()",
-        Lossy(directory.as_bytes())
-    )
-}
-
-fn copy(text: &[u8]) -> Result<CString> {
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(text.len() + 1)
-        .map_err(|_| Error::no_memory("a worker's command line", text.len()))?;
-    bytes.extend_from_slice(text);
-    match CString::new(bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => fail!(Invalid, "a NUL in the worker's command line"),
-    }
-}
-
-/// Arguments and environment of a worker program.
-struct Parts {
-    argv: Vec<CString>,
-    /// Last the entry that says that the supervisor is one.
-    envp: Vec<CString>,
-}
-
-impl Parts {
-    fn of(config: &Config, worker: &Worker, nonce: &[u8; 16], depth: u32) -> Result<Parts> {
-        let mut parts = Parts { argv: Vec::new(), envp: Vec::new() };
-        if worker.is_this {
-            let mut place = [0u8; 4096];
-            push(&mut parts.argv, host::own_command(&mut place).unwrap_or(b"worker"))?;
-        } else {
-            push(&mut parts.argv, worker.path.to_bytes())?;
-        }
-        for argument in config.arguments.iter() {
-            push(&mut parts.argv, argument.as_bytes())?;
-        }
-        for variable in process::environment() {
-            let name = name_of(variable.to_bytes());
-            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE]
-                .map(CStr::to_bytes)
-                .contains(&name);
-            let replaced = config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
-            if !ours && !replaced {
-                push(&mut parts.envp, variable.to_bytes())?;
-            }
-        }
-        for variable in config.environment.iter() {
-            push(&mut parts.envp, variable.as_bytes())?;
-        }
-        let mut line = Line::new();
-        // Cannot fail: a number is short.
-        let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
-        push(&mut parts.envp, line.as_bytes())?;
-        push(&mut parts.envp, bootstrap::Entry::new(spawn::SOCKET, nonce).as_c_str().to_bytes())?;
-        Ok(parts)
-    }
-
-    fn argv_refs(&self) -> Result<Vec<&CStr>> {
-        refs(&self.argv)
-    }
-
-    fn envp_refs(&self) -> Result<Vec<&CStr>> {
-        refs(&self.envp)
-    }
-
-    /// The sealed memory that supervisor and workers read.
-    fn store(&self, config: &Config, worker: &Worker, depth: u32) -> Result<Fd> {
-        let no_memory = || Config::no_memory("the configuration of workers");
-        let name = if config.name.is_empty() { b"cfut" } else { config.name.as_bytes() };
-        let name = copy(name)?;
-        let mut preload = Vec::new();
-        for path in config.preload.as_bytes().split(|&byte| byte == b':') {
-            if !path.is_empty() {
-                push(&mut preload, path)?;
-            }
-        }
-        let (mut first, mut second, mut third) = (Vec::new(), Vec::new(), Vec::new());
-        let system = |errno: Errno| match errno.0 {
-            libc::ENOMEM => no_memory(),
-            _ => Error::new(
-                Kind::System,
-                format_args!("the configuration of workers could not be passed on: {errno}"),
-            ),
-        };
-        let preload = refs(&preload)?;
-        let argv = self.argv_refs()?;
-        let envp = self.envp_refs()?;
-        // A worker that is executed has an entry of its own.
-        let envp = &envp[..envp.len() - 1];
-        let function;
-        let initializer = match &config.initializer {
-            None => None,
-            Some(initializer) => {
-                let name = match initializer.function {
-                    Some(function) => Name::Function(function),
-                    None => Name::Registered(initializer.name.as_bytes()),
-                };
-                function = functions::encode(name, worker.is_this)?;
-                let mut from = Reader(&function);
-                let Some(function) = FunctionRef::decode(&mut from) else {
-                    return Err(no_memory());
-                };
-                Some(config::Initializer { function, data: initializer.data.bytes() })
-            }
-        };
-        let told = WorkerConfig {
-            name: &name,
-            start_method: match config.start_method {
-                StartMethod::ForkServer => config::StartMethod::ForkServer,
-                StartMethod::Spawn => config::StartMethod::Spawn,
-            },
-            depth,
-            nice: config.nice,
-            output: 0,
-            memory_limit: config.memory_limit,
-            cpu_limit: config.cpu_time_limit,
-            rss_limit: config.rss_per_worker,
-            spin_ns: config.linger_ns,
-            initializer,
-            program: &worker.path,
-            preload: config::Texts::collect(preload.iter().copied(), &mut first).map_err(system)?,
-            argv: config::Texts::collect(argv.iter().copied(), &mut second).map_err(system)?,
-            envp: config::Texts::collect(envp.iter().copied(), &mut third).map_err(system)?,
-        };
-        told.store().map_err(system)
-    }
-}
-
-fn name_of(variable: &[u8]) -> &[u8] {
-    variable.split(|&byte| byte == b'=').next().unwrap_or(variable)
-}
-
-fn push(list: &mut Vec<CString>, text: &[u8]) -> Result<()> {
-    let text = copy(text)?;
-    list.try_reserve(1).map_err(|_| Error::no_memory("a worker's command line", 64))?;
-    list.push(text);
-    Ok(())
-}
-
-fn refs(list: &[CString]) -> Result<Vec<&CStr>> {
-    let mut refs = Vec::new();
-    refs.try_reserve_exact(list.len())
-        .map_err(|_| Error::no_memory("a worker's command line", list.len() * 8))?;
-    refs.extend(list.iter().map(CString::as_c_str));
-    Ok(refs)
 }
 
 #[cfg(all(test, not(loom)))]

@@ -10,7 +10,8 @@
 //!    checks for the end.
 //! 5. *End*: nobody is awake, blocked or dormant and every queue is empty, all of it under the
 //!    lock of the idle stack: the phase becomes ENDED and all parked workers are woken. They
-//!    find the phase and leave; the monitor leaves when no deadline is left.
+//!    find the phase and leave. Tasks that wait for their inputs and whose deadlines the pool
+//!    keeps are settled; the monitor leaves when no deadline is left.
 //! 6. *Join*: the waiting shutdown sees that no thread is left and no detached task is
 //!    unsettled, and joins the threads that ended. Without anybody who waits, threads
 //!    detach themselves.
@@ -51,15 +52,18 @@ impl Pool {
         if timeout != Timeout::Now {
             self.refuse_own_task()?;
         }
+        if flags & CANCEL != 0 {
+            // Before the end, which may come with `close`. Relaxed: the queues are emptied under
+            // their locks afterwards.
+            self.cancel_queued.store(true, Ordering::Relaxed);
+            self.owner.call_attention(attention::SETTLES_QUEUED);
+        }
         self.close();
         // Threads cannot be killed: asking is all there is.
         if flags & (STOP | KILL | TERM) != 0 {
             self.raise_stop();
         }
         if flags & CANCEL != 0 {
-            // Relaxed: the queues are emptied under their locks afterwards.
-            self.cancel_queued.store(true, Ordering::Relaxed);
-            self.owner.call_attention(attention::SETTLES_QUEUED);
             self.settle_queued();
         }
         self.end_if_done();
@@ -133,6 +137,7 @@ impl Pool {
             census.at_rest() && !self.has_work() && self.advance(Phase::Closing)
         });
         if ended {
+            self.settle_waiting();
             self.monitor.wake();
             self.signal();
         }

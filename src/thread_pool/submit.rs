@@ -35,7 +35,8 @@ impl Pool {
     /// is. What is rare ends in a call of its own, so that the rest has nothing to save.
     ///
     /// # Safety
-    /// `out` is NULL, and the task will have no handle, or has room for it.
+    /// `out` is NULL, and the task will have no handle, or has room for it. The caller has just seen
+    /// that the pool `is_plain`.
     #[inline(always)]
     pub(crate) unsafe fn submit_straight(
         &self,
@@ -43,9 +44,6 @@ impl Pool {
         data: Data<'_>,
         out: *mut Entry,
     ) -> Option<Result<()>> {
-        if !self.owner.is_plain() {
-            return None;
-        }
         let local = local::here();
         let refs = if out.is_null() { 1 } else { 2 };
         let work = (function, data);
@@ -252,6 +250,7 @@ impl Pool {
         let now = Instant::now();
         // Relaxed: published with the task.
         extra.accepted_at.store(now.0, Ordering::Relaxed);
+        extra.queued_at.store(now.0, Ordering::Relaxed);
         let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
         self.monitor.ensure(self)?;
         let soonest = self.timers.insert(cell.clone_ref(), deadline).ok_or_else(no_memory)?;
@@ -374,7 +373,7 @@ impl Pool {
             extra.timer.load(Ordering::Relaxed) != 0
         });
         if timed {
-            self.timers.remove(task);
+            self.forget_deadline(task);
         }
     }
 

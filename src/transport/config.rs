@@ -178,6 +178,7 @@ fn flag(from: &mut Reader<'_>) -> Option<bool> {
 }
 
 impl<'a> Texts<'a> {
+    #[cfg(test)]
     pub(crate) const NONE: Texts<'static> = Texts { count: 0, rest: Reader(&[]) };
 
     /// `texts`, put into `memory` one after the other. ENOMEM without memory; E2BIG where one

@@ -21,10 +21,11 @@ pub(crate) enum Role {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
-    /// The first packet on every inherited socket. Supervisor: [config]; worker: [link, config].
+    /// The first packet on every inherited socket. With it, to a
+    /// supervisor: config; to a worker: link, config.
     Start { nonce: [u8; 16], protocol: u32, version: u32, role: Role, depth: u32 },
 
-    /// Host → supervisor. [the worker's socket, link]
+    /// Host → supervisor. With it: the worker's socket, link.
     Spawn { worker: u32, generation: u32 },
     /// Host → supervisor. `tree`: with everything it has started.
     Kill { worker: u32, generation: u32, signal: i32, tree: bool },
@@ -52,7 +53,7 @@ pub(crate) enum Message<'a> {
 
     /// Worker → host: look at the ring.
     Bell,
-    /// Either way: an area that a record will name. [area]
+    /// Either way: an area that a record will name. With it: the area.
     Area { id: u64 },
 }
 

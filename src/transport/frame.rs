@@ -162,7 +162,7 @@ impl ResultHead {
             Payload::Area => length > 0 && area != 0,
             Payload::Buffer => true,
         };
-        let whole = tail == head.inline() as u64 + u64::from(message);
+        let whole = tail == (head.inline() as u64).saturating_add(message.into());
         let bounded = head.inline() <= INLINE_LIMIT && message as usize <= MESSAGE_LIMIT;
         let bare = ended != Ended::Skipped || payload == Payload::None && message == 0;
         (sound && whole && bounded && bare).then_some(head)

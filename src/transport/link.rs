@@ -157,6 +157,14 @@ impl Link {
         self.layout().head.stop_level.load(Ordering::Relaxed)
     }
 
+    /// All of the memory, as a worker that breaks the rules sees it.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn words<'a>(&self) -> &'a [AtomicU64] {
+        // Tests keep the link as long.
+        // SAFETY: SIZE bytes are mapped, page-aligned, and any bytes are valid words.
+        unsafe { std::slice::from_raw_parts(self.0.address().cast().as_ptr(), SIZE / 8) }
+    }
+
     fn layout(&self) -> &Layout {
         // SAFETY: SIZE bytes are mapped as long as the link lives, page-aligned. All of
         // `Layout` are atomics, for which any bytes are valid, whoever writes them (T4).

@@ -309,3 +309,13 @@ impl<M: Memory> Record<'_, M> {
         fits
     }
 }
+
+#[cfg(any(test, fuzzing))]
+impl Indices {
+    /// What a side that breaks the rules may do.
+    pub(crate) fn set(&self, head: u64, tail: u64) {
+        // SeqCst: pairs with nothing; tests set where no other thread runs, or want no order.
+        self.head.store(head, Ordering::SeqCst);
+        self.tail.store(tail, Ordering::SeqCst);
+    }
+}

@@ -157,6 +157,12 @@ fn digit(letter: u8) -> Option<u8> {
     }
 }
 
+/// Whether a variable with its value is one that makes a worker.
+pub(super) fn is_entry(entry: &CStr) -> bool {
+    let rest = entry.to_bytes().strip_prefix(VARIABLE.to_bytes());
+    rest.is_some_and(|rest| rest.starts_with(b"="))
+}
+
 /// Room for `CFUT_WORKER=`, a descriptor, the nonce and a NUL.
 pub(crate) const ENTRY: usize = 12 + 10 + 1 + 2 * NONCE + 1;
 

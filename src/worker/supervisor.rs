@@ -4,7 +4,7 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{Entry, NONCE, Nonce, Task};
+use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
@@ -50,6 +50,8 @@ pub(super) fn run(task: Task) -> ! {
             }
         }
     }
+    // What modules have printed would be printed again by each child.
+    process::flush_streams();
     let Ok(program) = program else {
         supervisor.refuse(code::NO_MEMORY, format_args!("no memory for the worker's arguments"));
     };
@@ -125,7 +127,9 @@ impl<'a> Executed<'a> {
             Ok(list)
         };
         // One more for the entry that says that it is a worker.
-        let (argv, envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
+        // Each worker gets an entry of its own.
+        envp.retain(|entry| !bootstrap::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }
@@ -404,6 +408,19 @@ impl Supervisor {
     fn refuse(&mut self, code: i32, text: std::fmt::Arguments<'_>) -> ! {
         let line = Line::of(text);
         self.tell(Message::Refused { code, text: line.as_bytes() });
+        self.send_pending();
+        // A socket that is closed with orders unread resets its other side, which then sees that
+        // before the refusal: so the host is the first to let go.
+        const PATIENCE_NS: u64 = 10_000_000_000;
+        let deadline = Instant::now().plus(PATIENCE_NS);
+        let mut packet = [0u8; PACKET];
+        while let Ok(true) = self.control.wait_readable(Some(deadline)) {
+            let mut fds = [const { None }; MOST_FDS];
+            match self.control.receive(&mut packet, &mut fds) {
+                Ok(Some(_)) | Err(Errno(libc::EAGAIN | libc::EINTR | libc::EPROTO)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
         process::leave(1)
     }
 }

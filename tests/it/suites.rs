@@ -100,6 +100,7 @@ suite!(
     take_moves_the_value_once,
     take_gives_to_one_thread_only,
     info_of_a_task,
+    info_of_a_task_that_failed,
     info_that_does_not_apply_is_0,
     released_before_the_end_runs_all_the_same,
     outlives_its_executor,
@@ -143,6 +144,7 @@ suite!(
     empty_queue_answers_end,
     outstanding_is_a_time_out,
     order_is_that_of_settling,
+    seen_settled_comes_out_first,
     every_end_comes_out,
     cancelled_comes_out_at_once,
     added_twice_comes_out_twice,
@@ -227,7 +229,17 @@ suite!(
     pipe_gets_the_bytes,
     pipe_of_one_without_bytes,
     pipe_passes_other_ends_through,
-    pipe_refuses_time_outs,
+    pipe_is_queued_by_priority,
+    pipe_total_time_out_while_it_waits,
+    pipe_total_time_out_in_the_queue,
+    pipe_total_time_out_of_one_that_runs,
+    pipe_queue_time_out_is_from_its_input,
+    pipe_run_time_out_is_from_its_start,
+    pipe_in_time,
+    pipe_with_time_outs_is_cancelled,
+    pipe_with_time_outs_ends_with_its_pool,
+    pipe_with_time_outs_comes_too_late,
+    pipes_with_time_outs_meet_the_end,
 );
 
 suite!(
@@ -307,6 +319,7 @@ suite!(
     callback_of_an_expired_one,
     low_is_not_starved_by_high,
     normal_is_not_starved_by_high,
+    detached_one_ends_in_time_after_a_shutdown,
 );
 
 suite!(
@@ -360,12 +373,52 @@ suite!(
 );
 
 suite!(
+    worker_tasks:
+    bytes_of_every_size,
+    data_is_aligned,
+    many_large_results,
+    large_results_that_are_kept,
+    failures,
+    pointers_are_refused,
+    output_limit,
+    detached_tasks,
+    progress_and_stop,
+    input_buffer_as_the_result,
+    buffers_of_the_worker,
+    input_buffer_of_an_earlier_task,
+    tasks_that_end_their_process,
+    tasks_that_fork,
+    names_in_a_worker,
+    initializer,
+    threads_in_a_worker,
+    surroundings,
+    output_is_flushed,
+);
+
+suite!(
+    worker_lives:
+    memory_limit,
+    cpu_time_limit,
+    nice_value,
+    too_large_workers_are_replaced,
+    preloaded_modules,
+    preloaded_module_that_is_missing,
+    host_has_no_children,
+    workers_die_with_their_host,
+    workers_die_with_their_supervisor,
+    children_of_workers_go_with_them,
+    closed_streams,
+    program_of_its_own,
+);
+
+suite!(
     deadlocks:
     waiting_for_oneself,
     waiting_for_oneself_for_a_time,
     waiting_for_each_other,
     waiting_for_each_other_in_two_pools,
     waiting_for_ones_continuation,
+    waiting_for_ones_continuation_with_a_time_out,
     waiting_for_a_join_with_oneself,
     more_waits_than_there_can_be_threads,
 );

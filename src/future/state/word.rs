@@ -135,6 +135,12 @@ impl Snapshot {
         Outcome::from_bits(self.low() >> OUTCOME_AT)
     }
 
+    /// How a task ends whose function has returned 0.
+    #[inline(always)]
+    pub(crate) fn recorded_outcome(self) -> Outcome {
+        if self.has(RECORDED) { self.outcome() } else { Outcome::Succeeded }
+    }
+
     pub(crate) fn class(self) -> u32 {
         (self.low() & CLASS) >> CLASS_AT
     }

@@ -4,7 +4,8 @@
 //! S1. A mapping covers its whole file, and the file cannot shrink: it is sealed, or, where
 //!     the kernel has no seals for it, made by a process of ours. So no access ends in SIGBUS.
 //! S2. Pages are provided when the memory is made (`fallocate`): a lack of memory is an
-//!     error here and not a signal later.
+//!     error here and not a signal later. The kernel would go on providing until it has to
+//!     kill somebody, so what is large is first compared with what the machine has to give.
 //! S3. Whoever adopts memory takes its size from the kernel, never from its contents.
 //! S4. A limit on file sizes (RLIMIT_FSIZE) is an error here and not a SIGXFSZ.
 
@@ -121,12 +122,34 @@ fn provide(name: &CStr, size: usize) -> Result<Fd, Errno> {
     if size == 0 || isize::try_from(size).is_err() {
         return Err(Errno(libc::EINVAL));
     }
+    if size >= LARGE && available().is_some_and(|available| size as u64 > available) {
+        return Err(Errno(libc::ENOMEM));
+    }
     let fd = match memfd(name) {
         Err(Errno(libc::ENOSYS | libc::EPERM | libc::EACCES | libc::EINVAL)) => unnamed_file()?,
         answer => answer?,
     };
     without_file_size_signal(size, || without_cancellation(|| reserve(&fd, size)))?;
     Ok(fd)
+}
+
+/// From this size on a look at what is available costs little beside providing it.
+const LARGE: usize = 16 << 20;
+
+/// Bytes that the machine can give without taking them from anybody, as it estimates.
+fn available() -> Option<u64> {
+    let mut text = [0; 512];
+    let length = super::memory::read_small_file(c"/proc/meminfo", &mut text)?;
+    parse_available(&text[..length])
+}
+
+/// `MemAvailable:   123 kB` of /proc/meminfo, in bytes.
+pub(crate) fn parse_available(text: &[u8]) -> Option<u64> {
+    const NAME: &[u8] = b"MemAvailable:";
+    let line = text.split(|&byte| byte == b'\n').find(|line| line.starts_with(NAME))?;
+    let words = std::str::from_utf8(&line[NAME.len()..]).ok()?;
+    let (number, unit) = words.trim().split_once(' ')?;
+    if unit == "kB" { number.parse::<u64>().ok()?.checked_mul(1024) } else { None }
 }
 
 // ---- where memory comes from ----
