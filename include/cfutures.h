@@ -547,22 +547,24 @@ cfut_status cfut_options_set_worker_hooks(struct cfut_options *options,
                                           cfut_free_fn arg_free);
 
 /**
- * Process pools: adds an argument of the worker program.
+ * Process pools: adds an argument of the worker program named by CFUT_OPT_WORKER_PROGRAM.
  *
  * @param options borrowed.
  * @param arg copied, UTF-8.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM. Thread pools refuse arguments.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_options_add_worker_arg(struct cfut_options *options, const char *arg);
 
 /**
- * Process pools: adds or changes a variable in the environment of the worker program.
+ * Process pools: adds or changes a variable in the environment of the workers. Without, they
+ * have the environment that the process had when the pool was made.
  *
  * @param options borrowed.
- * @param name copied.
+ * @param name copied; not empty, and without '='.
  * @param value copied.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or no name of a variable; CFUT_ENOMEM. Thread pools refuse
+ * variables.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -580,7 +582,8 @@ cfut_status cfut_options_add_worker_env(struct cfut_options *options,
  * @param options borrowed and copied; NULL: all defaults.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
- * CFUT_ENOTSUP: an option that is not for thread pools.
+ * CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
+ * nothing in this process.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -588,12 +591,28 @@ cfut_status cfut_thread_pool_new(const struct cfut_options *options,
                                  struct cfut_executor **out);
 
 /**
- * Makes a pool of worker processes.
+ * Makes a pool of worker processes. A crash, a hang or a leak in a task costs that task, and
+ * nothing else: its future ends as CFUT_CRASHED, tasks that had not begun go to other workers, and
+ * the pool makes another worker.
+ *
+ * A worker is this program, executed again, if it calls cfut_worker_main() at the top of main();
+ * else the program of CFUT_OPT_WORKER_PROGRAM; else cfutures-worker, which lies beside the library
+ * and reaches functions in shared objects. It has the directory and the environment of this
+ * process at the time of this call, standard output and error, /dev/null as standard input, no
+ * other descriptor, default signal handling, and a process group of its own. Neither workers nor
+ * their supervisor are seen by waitpid() or SIGCHLD here; none of them outlives this process.
+ *
+ * Tasks start in the order submitted; a worker may be given a few ahead, which are taken back when
+ * another one is idle. Arguments and results are copied once each way, CFUT_BUFFER_SHARED buffers
+ * not at all. A result's message is kept up to 8 KiB.
  *
  * @param options borrowed and copied; NULL: all defaults.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL out.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @return CFUT_OK: the supervisor runs, workers start with the first tasks; CFUT_EINVAL: NULL out,
+ * or options that contradict each other; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for
+ * process pools, or pools nested more than 8 deep; CFUT_ENOENT: no worker program; CFUT_ESYS: no
+ * descriptor, thread or process.
+ * Thread: any. Blocks: until the supervisor has been executed, a millisecond or so. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_process_pool_new(const struct cfut_options *options,
@@ -698,8 +717,10 @@ CFUT_API cfut_status cfut_executor_warm(struct cfut_executor *executor, int64_t 
  * also by several threads. The handle stays valid and is released as always.
  *
  * Tasks already accepted run, unless CFUT_SHUTDOWN_CANCEL cancels those that have not started.
- * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. Threads cannot be killed: with
- * them CFUT_SHUTDOWN_KILL and CFUT_SHUTDOWN_TERM do what CFUT_SHUTDOWN_STOP does.
+ * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
+ * kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
+ * sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
+ * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
  *
  * @param executor borrowed.
  * @param flags CFUT_SHUTDOWN_ bits, 0 for none.
@@ -759,14 +780,20 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
 CFUT_API cfut_status cfut_task_new(cfut_task_fn fn, struct cfut_task **out);
 
 /**
- * Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol".
+ * Makes a builder for a task by name: registered with cfut_register(), or "module.so:symbol", a
+ * symbol of a module that is loaded for good where the task runs, as dlopen() finds it. The name
+ * is looked up there: an executor of this process refuses an unknown one at the submit
+ * (CFUT_ENOENT; a thread pool with such an initializer is not made), in a worker process the task
+ * fails with that code.
  *
- * @param name copied, UTF-8.
+ * @param name copied, UTF-8, up to 1024 bytes. A registered name comes before a module's.
  * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, empty, too long or not UTF-8; CFUT_ENOMEM.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_task_new_named(const char *name, struct cfut_task **out);
+CFUT_API
+cfut_status cfut_task_new_named(const char *name,
+                                struct cfut_task **out);
 
 /**
  * Makes a builder for a task that is an external program.
@@ -813,8 +840,9 @@ cfut_status cfut_task_add_env(struct cfut_task *task,
  * @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
  * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
- * CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
- * (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
+ * CFUT_ENOTSUP: no such integer option, or one of maps, which come with a later version
+ * (CFUT_TASK_CHUNK, _WINDOW). An option that is for process pools does nothing on others, for
+ * threads cannot be killed and do not die alone.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -879,7 +907,7 @@ cfut_status cfut_submit(struct cfut_executor *executor,
  * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
  * Written on CFUT_OK only.
  * @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
- * made to keep the task's time-outs.
+ * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -1268,7 +1296,7 @@ CFUT_API cfut_status cfut_future_cancel(struct cfut_future *future, uint32_t mod
  * thread; in this one if the call fails.
  * @param arg_free NULL for none.
  * @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
- * the parent process's.
+ * the parent process's; CFUT_ENOTSUP: the executor's tasks run in other processes.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1319,8 +1347,9 @@ cfut_status cfut_future_then(struct cfut_future *future,
  * @param task borrowed; it may be changed or freed at once.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
- * process's; if the task has time-outs also CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no
- * more work; CFUT_ESYS: no thread could be made to keep them.
+ * process's; CFUT_ENOENT: its name means nothing in this process; if the task has time-outs also
+ * CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no more work; CFUT_ESYS: no thread could be
+ * made to keep them.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1651,13 +1680,18 @@ CFUT_API struct cfut_buffer *cfut_promise_input(const struct cfut_promise *promi
  * Makes a buffer of `size` zeroed bytes, aligned to 64.
  *
  * @param size 0 is an empty buffer.
- * @param flags 0. CFUT_BUFFER_SHARED comes with process pools.
+ * @param flags 0, or CFUT_BUFFER_SHARED: process workers map these bytes and see each other's
+ * writes; as an argument or a result they cross to another process without a copy. Such a buffer
+ * has a descriptor of its own for as long as it lives.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ENOTSUP:
- * CFUT_BUFFER_SHARED.
+ * @return CFUT_OK; CFUT_EINVAL: NULL or unknown flags; CFUT_ENOMEM; CFUT_ESYS: no descriptor, or
+ * no kind of shared memory.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_buffer_new(size_t size, uint32_t flags, struct cfut_buffer **out);
+CFUT_API
+cfut_status cfut_buffer_new(size_t size,
+                            uint32_t flags,
+                            struct cfut_buffer **out);
 
 /**
  * Makes a buffer of memory that is yours.
@@ -1719,31 +1753,57 @@ CFUT_API size_t cfut_buffer_size(const struct cfut_buffer *buffer);
 /**
  * ---- 11. Process workers -------------------------------------------------------------
  *
- * The first line of main() in a program whose own functions shall run in process workers.
- * Returns at once in the program itself. Process pools come with a later version; until then
- * no program is ever started as a worker.
+ * The first line of main() in a program whose own functions shall run in process workers, as
+ * `if __name__ == "__main__"` is in Python. In the program itself it returns at once. A process
+ * that a pool has started to work for it never returns from here: it runs the pool's tasks and
+ * ends. What is registered with cfut_register() is registered before.
+ *
+ * What makes a process a worker is a socket inherited from a program of the same user, on which
+ * the first message repeats a secret of the environment; no variable alone does, and nothing
+ * in a program that runs with other rights than its user's.
+ *
+ * In a worker: 0 is /dev/null, 1 and 2 are the program's own; the directory and the environment
+ * are those that the program had when it made the pool; signals are as for a new program;
+ * the process leads a process group, and what is left of that when it ends is killed. A task may use threads, make pools, and fork, as in any
+ * program; the child of a task that forks ends when the task returns in it. exit() in a task ends
+ * the worker, and the task as CFUT_CRASHED. A worker that is no longer needed ends without
+ * its exit handlers; what stdio holds is written.
+ *
+ * With CFUT_START_FORKSERVER (the default) workers are forked from a server process that has
+ * loaded the modules of CFUT_OPT_PRELOAD and has one thread. A module that starts threads when it
+ * is loaded has them in the server only: in the workers locks that such a thread held stay
+ * held. Such modules belong into the initializer, or CFUT_START_SPAWN is the method.
  *
  * Thread: the main thread, before others. Blocks: no. Since: 0.1.
  */
-CFUT_API void cfut_worker_main(void);
+CFUT_API
+void cfut_worker_main(void);
 
 /**
- * Gives a task function a name.
+ * Gives a task function a name, for as long as the process lives: what other languages and other
+ * programs call it by (cfut_task_new_named()).
  *
- * @param name copied, UTF-8.
- * @param fn the function.
- * @return CFUT_ENOTSUP: named tasks come with a later version; CFUT_EINVAL: NULL.
+ * @param name copied, UTF-8, up to 1024 bytes.
+ * @param fn the function; it must stay where it is: the module it lies in is not to be unloaded.
+ * @return CFUT_OK, also if it has that name already; CFUT_EINVAL: NULL, a name that is empty, too
+ * long or not UTF-8, or another function has it; CFUT_ENOMEM.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_register(const char *name, cfut_task_fn fn);
+CFUT_API
+cfut_status cfut_register(const char *name,
+                          cfut_task_fn fn);
 
 /**
- * Runs a worker process of the user's own.
+ * Runs the tasks of a pool in a program that was made for it (CFUT_OPT_WORKER_PROGRAM): one that
+ * brings its own runtime, an interpreter for instance. It registers its tasks, then calls this,
+ * which returns when the worker shall end. Such a program is executed anew for each worker.
  *
- * @return CFUT_ENOTSUP: process pools come with a later version.
- * Thread: the main thread. Blocks: no. Since: 0.1.
+ * @return CFUT_OK: the program shall clean up and end; CFUT_ESTATE: no pool has started this
+ * process; else what keeps it from working, which the pool is told, too.
+ * Thread: the main thread. Blocks: for as long as there is work. Since: 0.1.
  */
-CFUT_API cfut_status cfut_worker_run(void);
+CFUT_API
+cfut_status cfut_worker_run(void);
 
 /**
  * ---- 12. Blocking inside a thread pool -----------------------------------------------

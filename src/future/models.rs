@@ -224,7 +224,7 @@ fn do_deed(deed: Deed, cell: TaskRef) {
     match deed {
         Deed::Drop | Deed::Release => {}
         Deed::Cancel => {
-            if promise::cancel(&cell, true) == Ok(Cancel::Done) {
+            if promise::cancel(&cell, promise::Reach::Stop) == Ok(Cancel::Done) {
                 note(Event::Cancelled);
             }
         }
@@ -243,7 +243,7 @@ fn do_deed(deed: Deed, cell: TaskRef) {
                 due::run_pending();
                 wait_for(&output);
             } else {
-                let _ = promise::cancel(&output, false);
+                let _ = promise::cancel(&output, promise::Reach::Pending);
             }
         }
         Deed::Poll | Deed::Watch => {

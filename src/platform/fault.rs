@@ -55,3 +55,64 @@ pub(crate) use armed::fails;
 pub(crate) fn fails(_: Site) -> bool {
     false
 }
+
+/// Ends the process, if a test wants that here.
+#[cfg(not(feature = "fault-injection"))]
+#[inline(always)]
+pub(crate) fn crash_point(_: &str) {}
+
+#[cfg(feature = "fault-injection")]
+mod crash {
+    use std::ffi::CStr;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// How often the wanted point has been passed.
+    static PASSED: AtomicU32 = AtomicU32::new(0);
+
+    /// Ends the process, if a test wants that here: `CFUT_CRASH_AT=point:n:signal` raises the
+    /// signal at the n-th passage (0: exit with status 3), in the first process alone that can
+    /// create the file `CFUT_CRASH_ONCE`.
+    pub(crate) fn crash_point(name: &str) {
+        let Some(wanted) = variable(c"CFUT_CRASH_AT") else { return };
+        let mut parts = wanted.split(':');
+        if parts.next() != Some(name) {
+            return;
+        }
+        let mut number = || parts.next().and_then(|text| text.parse::<u32>().ok());
+        let (Some(nth), Some(signal)) = (number(), number()) else { return };
+        // Relaxed: a plain counter.
+        if PASSED.fetch_add(1, Ordering::Relaxed) + 1 < nth || !is_first() {
+            return;
+        }
+        // SAFETY: ends or stops this process, which is what the test wants.
+        unsafe {
+            if signal == 0 {
+                libc::_exit(3);
+            }
+            libc::kill(libc::getpid(), signal as i32);
+        }
+    }
+
+    fn is_first() -> bool {
+        // SAFETY: the value is a text that stays; creates a file.
+        unsafe {
+            let path = libc::getenv(c"CFUT_CRASH_ONCE".as_ptr());
+            if path.is_null() {
+                return true;
+            }
+            let flags = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY | libc::O_CLOEXEC;
+            let file = libc::open(path, flags, 0o600);
+            file >= 0 && libc::close(file) == 0
+        }
+    }
+
+    fn variable(name: &CStr) -> Option<&'static str> {
+        // SAFETY: the processes of a pool change this variable never.
+        let value = unsafe { libc::getenv(name.as_ptr()) };
+        // SAFETY: a text, which stays.
+        (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })?.to_str().ok()
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+pub(crate) use crash::crash_point;

@@ -69,7 +69,10 @@ mod linux {
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
 
+#[cfg(not(feature = "fault-injection"))]
 pub(crate) mod fault;
+#[cfg(feature = "fault-injection")]
+pub mod fault;
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("cfutures runs on Linux; another Unix is added in src/platform/ alone");

@@ -273,24 +273,21 @@ pub(super) enum Left {
 }
 
 impl Child {
-    /// Takes everything out of the slots, the oldest first. What has begun is told apart by the
-    /// mark that the worker sets before it enters the function.
-    pub(super) fn empty(&mut self) -> Vec<Left> {
-        let mut left = Vec::new();
-        // The slots are few: if there is no memory for their list, the process has bigger worries;
-        // what does not fit is found by the next call.
-        let _ = left.try_reserve_exact(self.order.len());
-        while left.len() < left.capacity() {
-            let Some(slot) = self.order.pop_front() else { break };
+    /// Takes the newest task out of its slots, so that what goes back to the front of the backlog
+    /// keeps its order. What has begun is told apart by the mark that the worker sets before it
+    /// enters the function.
+    pub(super) fn take_last(&mut self) -> Option<Left> {
+        loop {
+            let slot = self.order.pop_back()?;
             let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
                 Slot::Handed(handed) if begun => {
-                    left.push(Left::Begun(handed.task, self.wire.slot(slot).progress()));
+                    let progress = self.wire.slot(slot).progress();
+                    return Some(Left::Begun(handed.task, progress));
                 }
-                Slot::Handed(handed) => left.push(Left::Waiting(handed.task)),
+                Slot::Handed(handed) => return Some(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}
             }
         }
-        left
     }
 }

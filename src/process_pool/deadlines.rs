@@ -177,9 +177,15 @@ impl Pool {
             if child.next_kill().is_some_and(|at| at <= now) {
                 self.kill_child(state, child, Why::Stubborn);
             }
+            if child.disconnected.is_some() && child.phase != Phase::Dying {
+                self.take_all_back(state, child);
+            }
             let late = child.deadline.is_some_and(|deadline| deadline <= now);
             match child.phase {
-                Phase::Starting if late => self.kill_child(state, child, Why::StartTimeout),
+                // One that has not even been made is the supervisor's fault.
+                Phase::Starting if late && child.pid != 0 => {
+                    self.kill_child(state, child, Why::StartTimeout)
+                }
                 Phase::Leaving if late => self.kill_child(state, child, Why::LeaveTimeout),
                 Phase::Dying if late => self.kill_again(state, child, now),
                 Phase::Dying => {}

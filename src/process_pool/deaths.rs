@@ -75,24 +75,16 @@ impl Pool {
         self.collect_rest(state, &mut child, round);
         self.poller.remove(child.fd());
         let expected = child.phase == Phase::Leaving || child.phase == Phase::Dying;
-        let never_ready = child.phase == Phase::Starting
-            || child.phase == Phase::Dying && child.why == Why::StartTimeout;
+        let never_ready = never_ready(&child) && child.why != Why::Orphaned;
         let text = describe(self, &child, &ended);
         let mut crashed = false;
-        loop {
-            let left = child.empty();
-            if left.is_empty() {
-                break;
-            }
-            // From the newest, so that what goes back to the front keeps its order.
-            for task in left.into_iter().rev() {
-                match task {
-                    Left::Begun(task, progress) => {
-                        let loss = Loss { child: &child, ended: &ended, text: &text, progress };
-                        crashed |= self.lose(state, task, loss, round);
-                    }
-                    Left::Waiting(task) => self.requeue(state, task, round),
+        while let Some(task) = child.take_last() {
+            match task {
+                Left::Begun(task, progress) => {
+                    let loss = Loss { child: &child, ended: &ended, text: &text, progress };
+                    crashed |= self.lose(state, task, loss, round);
                 }
+                Left::Waiting(task) => self.requeue(state, task, round),
             }
         }
         if never_ready && !state.killing {
@@ -108,6 +100,7 @@ impl Pool {
     fn lose(&self, state: &mut State, task: TaskRef, loss: Loss, round: &mut Round) -> bool {
         let Loss { child, ended, text, progress } = loss;
         self.mark_started(&task);
+        task.note_progress(progress);
         self.leave_place(&task, child, ended.cpu_ns);
         let runs = task.extra_in(task.snapshot()).map_or(1, |extra| {
             let kib = u32::try_from(ended.max_rss / 1024).unwrap_or(u32::MAX);
@@ -125,7 +118,6 @@ impl Pool {
             task.note_death(ended.death);
             report(Outcome::Crashed, text.as_bytes())
         };
-        let report = Report { progress, ..report };
         let report = with_durations(&task, report, 0);
         round.push(Arrival::Ended(task, report));
         !state.killing
@@ -161,7 +153,6 @@ impl Pool {
                 code: verdict.code,
                 message: verdict.message,
                 payload: Payload::None,
-                progress: (0, 0),
                 queued: 0,
                 ran: 0,
             };
@@ -193,13 +184,17 @@ impl Pool {
     }
 }
 
+/// It ended before it took tasks.
+fn never_ready(child: &Child) -> bool {
+    child.phase == Phase::Starting || child.phase == Phase::Dying && child.why == Why::StartTimeout
+}
+
 fn report(outcome: Outcome, message: &[u8]) -> Report {
     Report {
         outcome,
         code: NO_CODE,
         message: Text::copy(message).unwrap_or(Text::EMPTY),
         payload: Payload::None,
-        progress: (0, 0),
         queued: 0,
         ran: 0,
     }
@@ -237,12 +232,19 @@ fn describe(pool: &Pool, child: &Child, ended: &Ended) -> Line {
         (Why::Orphaned, _) => {
             write!(line, "ended with the supervisor of its pool, which was killed")
         }
+        (_, Death { signal: 0, exit_code, .. }) if never_ready(child) => write!(
+            line,
+            "exited with status {exit_code} before it was ready: a module's constructor, or the \
+             initializer, ended it"
+        ),
         (_, Death { signal: 0, exit_code, .. }) => write!(
             line,
             "exited with status {exit_code} in a task: a task must return, and not call exit()"
         ),
         (_, Death { signal, .. }) => {
-            write!(line, "was killed by signal {signal} ({})", signal::name(i32::from(signal)))
+            let when = if never_ready(child) { " before it was ready" } else { "" };
+            let name = signal::name(i32::from(signal));
+            write!(line, "was killed by signal {signal} ({name}){when}")
         }
     };
     if let Some(hint) = hint(child.why, ended) {

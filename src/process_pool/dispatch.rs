@@ -107,6 +107,10 @@ impl Pool {
                 return;
             }
         }
+        // Whoever has nothing to do comes first: what goes behind a task may wait long.
+        for number in 0..state.children.len() {
+            self.fill(state, number, 1, 1, now);
+        }
         let ahead = depth(state.average_ns);
         let mut given = true;
         while given && !state.backlog.is_empty() {
@@ -114,8 +118,12 @@ impl Pool {
             // As many at once as leave something for the others.
             let ready = state.children().filter(|child| self.takes(child, ahead)).count();
             let share = state.backlog.len().div_ceil(ready.max(1)).clamp(1, ahead as usize);
-            for number in 0..state.children.len() {
-                given |= self.fill(state, number, ahead, share, now);
+            for idle in [true, false] {
+                for number in 0..state.children.len() {
+                    if state.is_idle(number) == idle {
+                        given |= self.fill(state, number, ahead, share, now);
+                    }
+                }
             }
         }
     }
@@ -125,6 +133,7 @@ impl Pool {
         child.phase == Phase::Ready
             && !child.overweight
             && child.kills == 0
+            && child.disconnected.is_none()
             && u64::from(child.in_flight) < ahead
             && (limit == 0 || child.given < limit)
     }
@@ -218,11 +227,23 @@ impl Pool {
 
     // ---- taking back ----
 
-    /// Whether an idle worker is to look again soon for what waits behind a task that has only
-    /// just begun.
+    /// Whether the manager is to look again soon for what waits behind a task that has only just
+    /// begun: an idle worker could have it.
     pub(super) fn wants_rebalance(&self, state: &State) -> bool {
-        state.children().any(|child| child.phase == Phase::Ready && child.in_flight == 0)
-            && state.children().any(|child| child.order.len() > 1)
+        if !state.children().any(|child| child.order.len() > 1) || self.is_crowded(state) {
+            return false;
+        }
+        let idle = |child: &Child| child.phase == Phase::Ready && child.in_flight == 0;
+        state.children().any(idle)
+    }
+
+    /// Takes everything that has not begun back from a worker that is about to go.
+    pub(super) fn take_all_back(&self, state: &mut State, child: &mut Child) {
+        while let Some(task) = take_back_last(child) {
+            if let Err(task) = state.backlog.push_front(task) {
+                std::mem::forget(task); // it had a place there before; not reached
+            }
+        }
     }
 
     /// Takes waiting tasks back from a worker that will not come to them soon, for one that has

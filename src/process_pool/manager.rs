@@ -72,6 +72,7 @@ impl Pool {
             self.hear_supervisor(&mut state, round, now);
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
+            self.see_to_supervisor(&mut state, round, now);
             self.see_to_workers(&mut state, now);
             state.stalled = false;
             self.dispatch(&mut state, now);
@@ -79,10 +80,11 @@ impl Pool {
             if self.is_over(&mut state, now) {
                 return true;
             }
-            self.next_look(&state, now)
+            self.next_look(&mut state, now)
         };
         self.expire_passed(now, round);
         self.settle_round(round);
+        self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look(round) {
             return false;
@@ -155,14 +157,16 @@ impl Pool {
     }
 
     /// When there is something to look at, though nothing may have happened.
-    fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
+    fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        state.looks_again = self.wants_rebalance(state);
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
+        let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
         let stalled = state.stalled && !state.backlog.is_empty();
         let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
             .then(|| now.plus(RETRY_NS));
-        children.chain([idle, rebalance, retry]).flatten().min()
+        let supervisor = self.next_look_at_supervisor(state);
+        children.chain([idle, rebalance, retry, supervisor]).flatten().min()
     }
 
     /// Tasks that somebody settled while they waited to be run again.
@@ -209,7 +213,6 @@ impl Pool {
     }
 
     fn see_to_workers(&self, state: &mut State, now: Instant) {
-        self.see_to_supervisor(state, now);
         while self.wants_worker(state) && self.request_worker(state, now) {}
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };

@@ -6,6 +6,7 @@ use super::dispatch::Backlog;
 use super::functions::Functions;
 use super::manager;
 use super::notifier::Notifier;
+use super::program::Recipe;
 use super::supervisor::{Budget, Supervisor};
 use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
@@ -16,7 +17,7 @@ use crate::future::registry;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::Timers;
-use crate::platform::clock;
+use crate::platform::clock::{self, Instant};
 use crate::platform::poll::Poller;
 use crate::platform::thread::Thread;
 use crate::platform::{cpu, fork, memory};
@@ -45,6 +46,7 @@ pub(crate) struct Pool {
     /// Handles of the user's; the last one closes the pool.
     handles: AtomicUsize,
     pub(super) config: Config,
+    pub(super) recipe: Recipe,
     /// There is a processor for a thread that looks for what is about to come.
     pub(super) may_look: bool,
     pub(super) state: Lock<State>,
@@ -88,10 +90,14 @@ pub(super) struct State {
     pub(super) warm: bool,
     pub(super) started: u64,
     pub(super) stolen: u64,
+    /// The manager will look by itself for tasks that wait behind others.
+    pub(super) looks_again: bool,
     /// How often running tasks were told to stop: 0, 1, or 2 for more.
     pub(super) stop_level: u32,
     /// Running tasks end as CANCELLED with their workers.
     pub(super) killing: bool,
+    /// When even the supervisor is killed, if there are workers yet.
+    pub(super) kill_by: Option<Instant>,
     pub(super) generation: u32,
     pub(super) manager: Option<Thread>,
     /// It wants a bell from every worker.
@@ -114,6 +120,12 @@ impl State {
         self.children
             .iter_mut()
             .filter_map(|child| child.map(|mut child| unsafe { child.as_mut() }))
+    }
+
+    /// Whether there is a child of this number, with nothing to do.
+    pub(super) fn is_idle(&self, number: usize) -> bool {
+        // SAFETY: as above.
+        self.children[number].is_some_and(|child| unsafe { child.as_ref() }.in_flight == 0)
     }
 
     pub(super) fn child(&mut self, number: u32, generation: u32) -> Option<&mut Child> {
@@ -171,7 +183,8 @@ impl Pool {
         config.check()?;
         fork::watch();
         clock::prepare();
-        let owner = Pool::allocate(config)?;
+        let recipe = Recipe::of(&config)?;
+        let owner = Pool::allocate(config, recipe)?;
         // `destroy` takes it out again.
         registry::enter(&owner);
         // SAFETY: just made.
@@ -181,7 +194,7 @@ impl Pool {
         Ok(owner)
     }
 
-    fn allocate(config: Config) -> Result<OwnerRef> {
+    fn allocate(config: Config, recipe: Recipe) -> Result<OwnerRef> {
         let no_memory = || Config::no_memory("the tables of a process pool");
         let mut children = Vec::new();
         let places = config.workers as usize * 2;
@@ -205,8 +218,10 @@ impl Pool {
             warm: false,
             started: 0,
             stolen: 0,
+            looks_again: false,
             stop_level: 0,
             killing: false,
+            kill_by: None,
             generation: 0,
             manager: None,
             manager_sleeps: false,
@@ -219,6 +234,7 @@ impl Pool {
             bound: Bound::new(config.queue_limit, config.queue_bytes),
             may_look: cpu::cpus().usable > 1,
             config,
+            recipe,
             state: Lock::new(state),
             poller,
             timers: Timers::new(),

@@ -1,59 +1,148 @@
-//! What is executed to get workers, with which arguments, environment and configuration.
+//! What is executed for a pool: which program, with what arguments, environment and directory.
+//!
+//! All of it is settled when the pool is made: a supervisor that takes another one's place much
+//! later is executed as the first one was, whatever its host has done to its environment since.
 
 use super::config::{Config, StartMethod};
 use super::functions::{self, Name};
 use crate::error::{Error, Kind, Line, Lossy, Result, fail};
 use crate::platform::fd::Fd;
-use crate::platform::{Errno, host, module, process, spawn};
+use crate::platform::socket::Socket;
+use crate::platform::spawn::{self, Program};
+use crate::platform::{Errno, host, module, process};
 use crate::transport::bytes::Reader;
 use crate::transport::config::{self, WorkerConfig};
+use crate::transport::control::{Message, Role};
+use crate::transport::entry;
 use crate::transport::function::FunctionRef;
-use crate::worker::bootstrap;
+use crate::transport::link::PROTOCOL;
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
+/// Process pools in workers of process pools, at most so many.
+const DEEPEST: u32 = 8;
+
 /// What a worker program is.
-pub(super) struct Worker {
-    pub(super) path: CString,
-    /// This program, which has the guard.
-    pub(super) is_this: bool,
+struct Worker {
+    path: CString,
+    is_this: bool,
 }
 
-impl Worker {
-    pub(super) fn find(config: &Config) -> Result<Worker> {
-        let named = config.worker_program.as_bytes();
-        if !named.is_empty() {
-            let path = copy(named)?;
-            if !named.contains(&b'/') {
-                return fail!(
-                    Invalid,
-                    "CFUT_OPT_WORKER_PROGRAM is \"{}\"; it is a path, and not looked up in PATH",
-                    Lossy(named)
-                );
-            }
+/// Everything that a supervisor of this pool is executed with.
+pub(super) struct Recipe {
+    worker: Worker,
+    parts: Parts,
+    /// Sealed memory that supervisor and workers read.
+    config: Fd,
+    /// Where the host was; None: not to be had, and the supervisor begins where the host is.
+    directory: Option<Fd>,
+    depth: u32,
+}
+
+/// A supervisor that has been executed.
+pub(super) struct Started {
+    pub(super) control: Socket,
+    pub(super) pid: i32,
+    /// Workers are this program: functions of its own can be reached there.
+    pub(super) runs_this_program: bool,
+}
+
+impl Recipe {
+    pub(super) fn of(config: &Config) -> Result<Recipe> {
+        let depth = entry::depth() + 1;
+        if depth > DEEPEST {
+            return fail!(
+                NotSupported,
+                "process pools are nested {depth} deep; the limit is {}. A worker program must call \
+                 cfut_worker_main() or cfut_worker_run() before it makes a pool",
+                DEEPEST
+            );
+        }
+        if process::worker_variable().is_some() {
+            return fail!(
+                NotSupported,
+                "this process was executed as a worker and makes a process pool instead: its program \
+                 must call cfut_worker_main() or cfut_worker_run() first"
+            );
+        }
+        let worker = find_worker(config)?;
+        let parts = Parts::of(config, &worker, depth)?;
+        let told = parts.store(config, &worker, depth)?;
+        Ok(Recipe { worker, parts, config: told, directory: host::own_directory(), depth })
+    }
+
+    pub(super) fn execute(&self) -> Result<Started> {
+        let system = |what: &'static str| {
+            move |errno: Errno| Error::new(Kind::System, format_args!("{what}: {errno}"))
+        };
+        let (ours, theirs) =
+            Socket::pair().map_err(system("no sockets for the supervisor of a process pool"))?;
+        let mut nonce = [0u8; 16];
+        if !process::random(&mut nonce) {
+            return fail!(System, "no random bytes for the connection to the supervisor");
+        }
+        let (role, depth) = (Role::Supervisor, self.depth);
+        let start = Message::Start { nonce, protocol: PROTOCOL, version: 0, role, depth };
+        ours.send(start.encode().as_bytes(), &[&self.config])
+            .map_err(system("the supervisor could not be told what it is for"))?;
+        let entry = entry::Entry::new(spawn::SOCKET, &nonce);
+        let argv = refs(&self.parts.argv, None)?;
+        let envp = refs(&self.parts.envp, Some(entry.as_c_str()))?;
+        let program = Program {
+            path: &self.worker.path,
+            argv: &argv,
+            envp: &envp,
+            directory: self.directory.as_ref(),
+            socket: theirs.fd(),
+        };
+        let pid = spawn::exec_detached(&program).map_err(|errno| {
+            let kind = match errno.0 {
+                libc::ENOENT | libc::EACCES | libc::ENOEXEC => Kind::NotFound,
+                _ => Kind::System,
+            };
+            let path = Lossy(self.worker.path.to_bytes());
+            Error::new(
+                kind,
+                format_args!("the worker program {path} could not be executed: {errno}"),
+            )
+        })?;
+        Ok(Started { control: ours, pid, runs_this_program: self.worker.is_this })
+    }
+}
+
+fn find_worker(config: &Config) -> Result<Worker> {
+    let named = config.worker_program.as_bytes();
+    if !named.is_empty() {
+        let path = copy(named)?;
+        if !named.contains(&b'/') {
+            return fail!(
+                Invalid,
+                "CFUT_OPT_WORKER_PROGRAM is \"{}\"; it is a path, and not looked up in PATH",
+                Lossy(named)
+            );
+        }
+        return Ok(Worker { path, is_this: false });
+    }
+    if entry::guarded() {
+        return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true });
+    }
+    let Some(directory) = module::own_directory() else {
+        return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
+    };
+    for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
+        let mut line = Line::new();
+        let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
+        let path = copy(line.as_bytes())?;
+        if module::is_program(&path) {
             return Ok(Worker { path, is_this: false });
         }
-        if bootstrap::guarded() {
-            return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true });
-        }
-        let Some(directory) = module::own_directory() else {
-            return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
-        };
-        for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
-            let mut line = Line::new();
-            let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
-            let path = copy(line.as_bytes())?;
-            if module::is_program(&path) {
-                return Ok(Worker { path, is_this: false });
-            }
-        }
-        fail!(
-            NotFound,
-            "no worker program: cfutures-worker is not beside the library (in {}), CFUT_OPT_WORKER_PROGRAM \
-         is not set, and this program does not call cfut_worker_main() at the top of main()",
-            Lossy(directory.as_bytes())
-        )
     }
+    fail!(
+        NotFound,
+        "no worker program: cfutures-worker is not beside the library (in {}), CFUT_OPT_WORKER_PROGRAM \
+         is not set, and this program does not call cfut_worker_main() at the top of main()",
+        Lossy(directory.as_bytes())
+    )
 }
 
 fn copy(text: &[u8]) -> Result<CString> {
@@ -68,24 +157,15 @@ fn copy(text: &[u8]) -> Result<CString> {
     }
 }
 
-/// Arguments and environment of a worker program.
-pub(super) struct Parts {
+/// Arguments and environment of a worker program, without what makes one process a worker.
+struct Parts {
     argv: Vec<CString>,
     envp: Vec<CString>,
-    /// What makes a supervisor of the program, and must not reach the workers that it executes:
-    /// each gets one of its own.
-    entry: bootstrap::Entry,
 }
 
 impl Parts {
-    pub(super) fn of(
-        config: &Config,
-        worker: &Worker,
-        nonce: &[u8; 16],
-        depth: u32,
-    ) -> Result<Parts> {
-        let entry = bootstrap::Entry::new(spawn::SOCKET, nonce);
-        let mut parts = Parts { argv: Vec::new(), envp: Vec::new(), entry };
+    fn of(config: &Config, worker: &Worker, depth: u32) -> Result<Parts> {
+        let mut parts = Parts { argv: Vec::new(), envp: Vec::new() };
         if worker.is_this {
             let mut place = [0u8; 4096];
             push(&mut parts.argv, host::own_command(&mut place).unwrap_or(b"worker"))?;
@@ -97,9 +177,7 @@ impl Parts {
         }
         for variable in process::environment() {
             let name = name_of(variable.to_bytes());
-            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE]
-                .map(CStr::to_bytes)
-                .contains(&name);
+            let ours = [entry::VARIABLE, entry::DEPTH_VARIABLE].map(CStr::to_bytes).contains(&name);
             let replaced = config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
             if !ours && !replaced {
                 push(&mut parts.envp, variable.to_bytes())?;
@@ -110,25 +188,13 @@ impl Parts {
         }
         let mut line = Line::new();
         // Cannot fail: a number is short.
-        let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
+        let _ = write!(line, "{}={depth}", Lossy(entry::DEPTH_VARIABLE.to_bytes()));
         push(&mut parts.envp, line.as_bytes())?;
         Ok(parts)
     }
 
-    pub(super) fn argv_refs(&self) -> Result<Vec<&CStr>> {
-        refs(&self.argv)
-    }
-
-    /// The supervisor's.
-    pub(super) fn envp_refs(&self) -> Result<Vec<&CStr>> {
-        let mut all = refs(&self.envp)?;
-        all.try_reserve(1).map_err(|_| Error::no_memory("the environment of workers", 64))?;
-        all.push(self.entry.as_c_str());
-        Ok(all)
-    }
-
     /// The sealed memory that supervisor and workers read.
-    pub(super) fn store(&self, config: &Config, worker: &Worker, depth: u32) -> Result<Fd> {
+    fn store(&self, config: &Config, worker: &Worker, depth: u32) -> Result<Fd> {
         let no_memory = || Config::no_memory("the configuration of workers");
         let name = if config.name.is_empty() { b"cfut" } else { config.name.as_bytes() };
         let name = copy(name)?;
@@ -146,9 +212,9 @@ impl Parts {
                 format_args!("the configuration of workers could not be passed on: {errno}"),
             ),
         };
-        let preload = refs(&preload)?;
-        let argv = self.argv_refs()?;
-        let envp = refs(&self.envp)?;
+        let preload = refs(&preload, None)?;
+        let argv = refs(&self.argv, None)?;
+        let envp = refs(&self.envp, None)?;
         let function;
         let initializer = match &config.initializer {
             None => None,
@@ -199,10 +265,10 @@ fn push(list: &mut Vec<CString>, text: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn refs(list: &[CString]) -> Result<Vec<&CStr>> {
+fn refs<'a>(list: &'a [CString], last: Option<&'a CStr>) -> Result<Vec<&'a CStr>> {
     let mut refs = Vec::new();
-    refs.try_reserve_exact(list.len())
+    refs.try_reserve_exact(list.len() + 1)
         .map_err(|_| Error::no_memory("a worker's command line", list.len() * 8))?;
-    refs.extend(list.iter().map(CString::as_c_str));
+    refs.extend(list.iter().map(CString::as_c_str).chain(last));
     Ok(refs)
 }

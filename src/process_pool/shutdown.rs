@@ -39,6 +39,8 @@ const TERM: u32 = 8;
 pub(super) const LEAVE_NS: u64 = 2_000_000_000;
 /// A shutdown that has killed what was busy waits so long for the end of it.
 const AFTER_KILL_NS: u64 = 900_000_000;
+/// The supervisor has so long to kill them; then it is killed, and they with it.
+const KILL_NS: u64 = 600_000_000;
 
 impl Pool {
     /// `cfut_executor_shutdown`; false: time-out.
@@ -119,7 +121,6 @@ impl Pool {
             code: verdict.code,
             message: verdict.message,
             payload: crate::future::result::Payload::None,
-            progress: (0, 0),
             queued: 0,
             ran: 0,
         };
@@ -162,6 +163,7 @@ impl Pool {
         {
             let mut state = self.state.lock();
             state.killing = true;
+            state.kill_by = Some(Instant::now().plus(KILL_NS));
         }
         // Relaxed: the backlog is emptied under its lock afterwards.
         self.cancel_queued.store(true, Ordering::Relaxed);

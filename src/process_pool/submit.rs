@@ -2,7 +2,7 @@
 
 use super::dispatch::lane_of;
 use super::functions::{self, Name};
-use super::pool::{Phase, Pool};
+use super::pool::{Phase, Pool, State};
 use crate::error::{Error, Result, fail};
 use crate::future::bound::{FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
@@ -250,12 +250,24 @@ impl Pool {
                 state.backlog.push(lane, task.clone());
             }
             self.dispatch(&mut state, now);
-            self.wants_worker(&state)
+            self.wants_manager(&mut state)
         };
         if wake {
             self.poller.wake();
         }
         Ok(())
+    }
+
+    /// The manager has to make workers for what waits, or to look whether it waits for long.
+    pub(super) fn wants_manager(&self, state: &mut State) -> bool {
+        if self.wants_worker(state) {
+            return true;
+        }
+        if state.looks_again || !self.wants_rebalance(state) {
+            return false;
+        }
+        state.looks_again = true; // once is enough
+        true
     }
 
     // ---- room ----

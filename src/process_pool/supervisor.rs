@@ -4,22 +4,18 @@
 //! It is told apart from a dead one by its end of the socket. If it dies, its workers die with
 //! it; another one takes its place, at the cost of the restart budget.
 
-use super::child::{Child, Ended, Why};
+use super::child::{Child, Ended, Phase as Life, Why};
 use super::manager;
-use super::pool::{Pool, State};
-use super::program::{Parts, Worker};
+use super::pool::{Phase, Pool, State};
 use super::results::Round;
 use super::wire::Wire;
-use crate::error::{Error, Kind, Line, Lossy, Result, fail};
+use crate::error::{self, Error, Kind, Line, Lossy, Result};
 use crate::future::remote::Death;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
-use crate::platform::spawn::{self, Program};
 use crate::platform::{Errno, host, memory, process, signal};
-use crate::transport::control::{Message, PACKET, Role};
-use crate::transport::link::PROTOCOL;
-use crate::worker::bootstrap;
+use crate::transport::control::{Message, PACKET};
 
 /// So many failures before "ready" within `PERIOD_NS` break the pool.
 pub(super) const BUDGET: usize = 5;
@@ -27,8 +23,11 @@ const PERIOD_NS: u64 = 10_000_000_000;
 /// The supervisor has so long to end when it is told to.
 const END_NS: u64 = 500_000_000;
 
-/// Process pools in workers of process pools, at most so many.
-const DEEPEST: u32 = 8;
+/// Before a supervisor takes the place of another one; twice as long after each failure.
+const RESTART_NS: u64 = 10_000_000;
+/// A worker that has ended, and of whose end the supervisor does not tell for so long: it is
+/// stopped, most likely.
+const SILENCE_NS: u64 = 5_000_000_000;
 
 /// When workers failed to start, lately.
 pub(super) struct Budget {
@@ -59,11 +58,27 @@ impl Budget {
     }
 }
 
+/// How far a supervisor has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It may be any program yet.
+    Executed,
+    /// It has said that it is a supervisor.
+    Loading,
+    Ready,
+}
+
 pub(super) struct Supervisor {
     control: Option<Socket>,
     pid: i32,
-    ready: bool,
+    stage: Stage,
+    /// When it was executed, or when the last one died.
+    since: Instant,
+    /// The worker program has been one before.
+    proven: bool,
     runs_this_program: bool,
+    /// It did not answer, and was killed.
+    given_up: bool,
     /// An order did not fit the socket: it is given again.
     blocked: bool,
     /// Why the last worker could not be made.
@@ -77,8 +92,11 @@ impl Supervisor {
         Supervisor {
             control: None,
             pid: 0,
-            ready: false,
+            stage: Stage::Executed,
+            since: Instant(0),
+            proven: false,
             runs_this_program: false,
+            given_up: false,
             blocked: false,
             errno: Errno(0),
             ending: None,
@@ -95,7 +113,7 @@ impl Supervisor {
     }
 
     pub(super) fn must_retry(&self) -> bool {
-        self.blocked || self.ending.is_some()
+        self.blocked || self.ending.is_some() || self.control.is_none()
     }
 
     /// Has a worker killed. An order that does not fit now is repeated by the deadlines of
@@ -135,79 +153,98 @@ impl Supervisor {
 }
 
 impl Pool {
-    /// Executes the supervisor.
+    /// Executes a supervisor. Called with no lock held: it lasts until the program has begun.
     pub(super) fn start_supervisor(&self) -> Result<()> {
-        let depth = bootstrap::depth() + 1;
-        if depth > DEEPEST {
-            return fail!(
-                NotSupported,
-                "process pools are nested {depth} deep; the limit is {}. A worker program must call \
-                 cfut_worker_main() or cfut_worker_run() before it makes a pool",
-                DEEPEST
-            );
-        }
-        if process::worker_variable().is_some() {
-            return fail!(
-                NotSupported,
-                "this process was executed as a worker and makes a process pool instead: its program \
-                 must call cfut_worker_main() or cfut_worker_run() first"
-            );
-        }
-        let worker = Worker::find(&self.config)?;
-        let system = |what: &'static str| {
-            move |errno: Errno| Error::new(Kind::System, format_args!("{what}: {errno}"))
-        };
-        let (ours, theirs) =
-            Socket::pair().map_err(system("no sockets for the supervisor of a process pool"))?;
-        let mut nonce = [0u8; 16];
-        if !process::random(&mut nonce) {
-            return fail!(System, "no random bytes for the connection to the supervisor");
-        }
-        let parts = Parts::of(&self.config, &worker, &nonce, depth)?;
-        let config = parts.store(&self.config, &worker, depth)?;
-        let start =
-            Message::Start { nonce, protocol: PROTOCOL, version: 0, role: Role::Supervisor, depth };
-        ours.send(start.encode().as_bytes(), &[&config])
-            .map_err(system("the supervisor could not be told what it is for"))?;
-        let argv = parts.argv_refs()?;
-        let envp = parts.envp_refs()?;
-        let program = Program {
-            path: &worker.path,
-            argv: &argv,
-            envp: &envp,
-            directory: None,
-            socket: theirs.fd(),
-        };
-        let pid = spawn::exec_detached(&program).map_err(|errno| {
-            let kind = match errno.0 {
-                libc::ENOENT | libc::EACCES | libc::ENOEXEC => Kind::NotFound,
-                _ => Kind::System,
-            };
-            let path = Lossy(worker.path.to_bytes());
-            Error::new(
-                kind,
-                format_args!("the worker program {path} could not be executed: {errno}"),
-            )
+        let started = self.recipe.execute()?;
+        self.poller.add(started.control.fd(), manager::SUPERVISOR).map_err(|errno| {
+            let text = "no memory to watch the supervisor of a process pool";
+            Error::new(Kind::System, format_args!("{text}: {errno}"))
         })?;
-        self.poller
-            .add(ours.fd(), manager::SUPERVISOR)
-            .map_err(system("no memory to watch the supervisor"))?;
         let mut state = self.state.lock();
-        state.supervisor = Supervisor {
-            control: Some(ours),
-            pid,
-            ready: false,
-            runs_this_program: worker.is_this,
-            blocked: false,
-            errno: Errno(0),
-            ending: None,
-        };
+        let supervisor = &mut state.supervisor;
+        supervisor.control = Some(started.control);
+        supervisor.pid = started.pid;
+        supervisor.runs_this_program = started.runs_this_program;
+        supervisor.stage = Stage::Executed;
+        supervisor.given_up = false;
+        supervisor.since = Instant::now();
+        supervisor.blocked = false;
         Ok(())
     }
 
-    /// Another supervisor, if there is none and one is needed.
-    pub(super) fn see_to_supervisor(&self, state: &mut State, _now: Instant) {
+    /// Another supervisor in the place of one that died, outside of `state`, if one is due.
+    pub(super) fn restart_supervisor(&self, round: &mut Round) {
+        if !std::mem::take(&mut round.restart) {
+            return;
+        }
+        round.busy = true;
+        if self.start_supervisor().is_ok() {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        state.supervisor.since = now;
+        if state.budget.failed(now) {
+            error::with_last(|text| {
+                let text = Lossy(text);
+                let line = Line::of(format_args!("the supervisor of the pool died, and {text}"));
+                round.breaks.get_or_insert((0, line));
+            });
+        }
+    }
+
+    /// Whether the supervisor does its work, and whether there is to be another one. Called
+    /// under `state`.
+    pub(super) fn see_to_supervisor(&self, state: &mut State, round: &mut Round, now: Instant) {
         state.supervisor.blocked = false;
+        let idle_at_the_end = self.phase() != Phase::Open && self.is_done(state);
+        if state.supervisor.control.is_none() {
+            let pause = RESTART_NS << state.budget.count;
+            let due = state.supervisor.since.plus(pause) <= now;
+            round.restart = due && !idle_at_the_end && self.reason().is_none();
+        } else if state.supervisor.ending.is_none()
+            && !state.supervisor.given_up
+            && self.is_stuck(state, now)
+        {
+            // Its end is told by its socket, as if somebody else had killed it.
+            let _ = process::kill(state.supervisor.pid, signal::KILL); // it has not been collected
+            state.supervisor.given_up = true;
+            for child in state.children_mut().filter(|child| child.pid == 0) {
+                child.deadline = None;
+            }
+        }
+    }
+
+    /// The supervisor does not answer: it is stopped, or its program does something else.
+    fn is_stuck(&self, state: &State, now: Instant) -> bool {
+        let passed = |since: Instant, pause: u64| since.plus(pause) <= now;
+        let mut children = state.children();
+        if state.kill_by.is_some_and(|time| time <= now) && children.next().is_some() {
+            return true;
+        }
+        let silent = |child: &Child| {
+            let gone = child.disconnected.is_some_and(|since| passed(since, SILENCE_NS));
+            gone && child.phase == Life::Dying
+        };
+        let Some(timeout) = self.config.start_timeout else { return state.children().any(silent) };
+        // A worker that it has not even made; one that it has made and is late is killed alone.
+        let unmade = |child: &Child| child.pid == 0 && passed(child.idle_since, timeout);
+        state.supervisor.stage != Stage::Ready && passed(state.supervisor.since, timeout)
+            || state.children().any(|child| silent(child) || unmade(child))
+    }
+
+    /// When `see_to_supervisor` is to look again.
+    pub(super) fn next_look_at_supervisor(&self, state: &State) -> Option<Instant> {
+        let supervisor = &state.supervisor;
+        if supervisor.given_up || supervisor.ending.is_some() {
+            return None;
+        }
+        let silent = state
+            .children()
+            .filter(|child| child.phase == Life::Dying)
+            .filter_map(|child| child.disconnected.map(|since| since.plus(SILENCE_NS)));
+        let late = self.config.start_timeout.filter(|_| supervisor.stage != Stage::Ready);
+        silent.chain(late.map(|timeout| supervisor.since.plus(timeout))).chain(state.kill_by).min()
     }
 
     /// Takes what the supervisor has told. Called under `state`.
@@ -225,6 +262,10 @@ impl Pool {
                 }
                 Ok(None) => return self.supervisor_died(state, round, now),
                 Err(errno) if errno.0 == libc::EAGAIN => return,
+                // The other side went with something unread; what it sent before comes next.
+                Err(errno) if errno.0 == libc::ECONNRESET => {}
+                // It has not read all of ours; what it said before comes next.
+                Err(errno) if errno.0 == libc::ECONNRESET => {}
                 Err(_) => return self.supervisor_died(state, round, now),
             }
         }
@@ -238,7 +279,12 @@ impl Pool {
         now: Instant,
     ) {
         match *message {
-            Message::Ready { .. } => state.supervisor.ready = true,
+            // Its first word: it has understood what it is.
+            Message::Bell => {
+                state.supervisor.stage = Stage::Loading;
+                state.supervisor.proven = true;
+            }
+            Message::Ready { .. } => state.supervisor.stage = Stage::Ready,
             Message::Refused { code, text } => {
                 let line = Line::of(format_args!("workers cannot start: {}", Lossy(text)));
                 round.breaks.get_or_insert((code, line));
@@ -310,12 +356,12 @@ impl Pool {
     /// The socket is at its end: the supervisor has gone, and its workers with it.
     fn supervisor_died(&self, state: &mut State, round: &mut Round, now: Instant) {
         let told = state.supervisor.ending.is_some();
-        let was_ready = state.supervisor.ready;
+        let stage = state.supervisor.stage;
         if let Some(control) = state.supervisor.control.take() {
             self.poller.remove(control.fd());
         }
         host::collect_orphan(state.supervisor.pid);
-        state.supervisor.ready = false;
+        state.supervisor.since = now;
         round.busy = true;
         for number in 0..state.children.len() as u32 {
             let Some(generation) = state.children[number as usize].map(|child| {
@@ -328,6 +374,10 @@ impl Pool {
             if child.why == Why::Unknown {
                 child.why = Why::Orphaned;
             }
+            if child.pid > 0 {
+                // The kernel ends the worker; what it has started has nobody else to end it.
+                let _ = process::kill_group(child.pid, signal::KILL); // most often: gone
+            }
             let death = Death { signal: signal::KILL as u8, ..Death::default() };
             let ended = Ended { death, cpu_ns: 0, max_rss: 0 };
             self.bury(state, child, ended, round, now);
@@ -335,18 +385,31 @@ impl Pool {
         if told {
             return;
         }
-        let why = if was_ready {
-            "the supervisor of the pool ended; was it killed?"
-        } else {
-            "the worker program ended before it was ready: it must call cfut_worker_main() or \
-             cfut_worker_run()"
+        let why = match (stage, state.supervisor.given_up) {
+            (Stage::Executed, false) => {
+                "the worker program ended before it was ready: it must call cfut_worker_main() or \
+                 cfut_worker_run()"
+            }
+            (Stage::Executed, true) => {
+                "the worker program was not ready within CFUT_OPT_START_TIMEOUT_NS: it must call \
+                 cfut_worker_main() or cfut_worker_run()"
+            }
+            (Stage::Loading, false) => {
+                "the supervisor of the pool ended while it loaded the modules of CFUT_OPT_PRELOAD: \
+                 does one of them end its process?"
+            }
+            (Stage::Loading, true) => {
+                "the supervisor of the pool was not ready within CFUT_OPT_START_TIMEOUT_NS: does a \
+                 module of CFUT_OPT_PRELOAD not come to an end?"
+            }
+            (Stage::Ready, false) => "the supervisor of the pool ended; was it killed?",
+            (Stage::Ready, true) => "the supervisor of the pool did not answer; was it stopped?",
         };
-        let line = Line::of(format_args!("{why}"));
         let spent = state.budget.failed(now);
-        round.restart = true;
-        if spent || !was_ready {
-            round.restart = false;
-            round.breaks.get_or_insert((0, line));
+        // A program that has never been a worker program will not be one the next time.
+        let hopeless = stage == Stage::Executed && !state.supervisor.proven;
+        if spent || hopeless {
+            round.breaks.get_or_insert((0, Line::of(format_args!("{why}"))));
         }
     }
 

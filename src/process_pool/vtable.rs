@@ -125,8 +125,9 @@ impl Pool {
             self.unsettled.fetch_add(1, Ordering::Relaxed); // the manager looks under the lock
             self.tally.submitted.add(1);
             state.backlog.push(lane, task.clone());
-            self.dispatch(&mut state, Instant::now());
-            self.wants_worker(&state)
+            let now = Instant::now();
+            self.dispatch(&mut state, now);
+            self.wants_manager(&mut state)
         };
         if wake {
             self.poller.wake();

@@ -7,12 +7,13 @@
 //! deadlock, a task left behind as memory that was not released; see also `future::models`.
 
 use super::batch::{BATCH, Batch};
-use super::config::{Config, FullPolicy};
+use super::config::Config;
 use super::inbox::{Inbox, Lane};
 use super::pool::{Phase, Pool};
 use super::queue::{Entry, Own};
 use super::sleep::{Limits, Notified, Sleep, Unparked};
 use super::submit::Submitted;
+use crate::future::bound::FullPolicy;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
 use crate::future::extra::Text;

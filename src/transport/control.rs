@@ -51,7 +51,7 @@ pub(crate) enum Message<'a> {
         oom: u32,
     },
 
-    /// Worker → host: look at the ring.
+    /// Worker → host: look at the ring. Supervisor → host: it has understood what it is.
     Bell,
     /// Either way: an area that a record will name. With it: the area.
     Area { id: u64 },

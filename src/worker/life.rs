@@ -10,6 +10,7 @@ use crate::future::make::Work;
 use crate::future::run as tasks;
 use crate::future::run::Ended;
 use crate::future::state::Outcome;
+use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::shm::Shm;
 use crate::platform::socket::Socket;
@@ -53,15 +54,16 @@ pub(super) struct Parts {
 
 /// Runs a worker that was executed. Not contained: calls the user.
 pub(super) fn run_executed(task: Task) -> End {
-    let parent = process::parent_id();
-    match contain(|| receive_parts(task, parent)) {
+    match contain(|| receive_parts(task)) {
         Ok(Some(parts)) => run_parts(parts),
         _ => End::Failed, // the supervisor tells of the end
     }
 }
 
 /// The supervisor's message goes on as that of the host's to the supervisor.
-fn receive_parts(task: Task, parent: i32) -> Option<Parts> {
+fn receive_parts(task: Task) -> Option<Parts> {
+    // It has made the socket, and may have ended before this process asks for its parent.
+    let (parent, _) = task.socket.peer()?;
     let [config, ..] = task.fds;
     let config = map_config(config?)?;
     let mut packet = [0u8; PACKET];
@@ -107,6 +109,7 @@ pub(super) fn run_parts(parts: Parts) -> End {
             return End::Failed;
         }
     }
+    crash_point("ready");
     if contain(|| worker.push(frame::READY, 0, &[])).is_err() {
         return End::Failed;
     }

@@ -14,6 +14,7 @@ use crate::future::make::Work;
 use crate::future::run::{self, Ended};
 use crate::platform::area::Area;
 use crate::platform::clock::{self, Instant};
+use crate::platform::fault::crash_point;
 use crate::platform::socket::MOST_FDS;
 use crate::platform::{Errno, fork, process};
 use crate::shared::Shared;
@@ -115,6 +116,7 @@ impl Main {
             outcome::skip(self.worker, head.slot);
             return None;
         }
+        crash_point("started");
         match self.make(&head, &record[TASK_HEAD..], slot) {
             Ok(task) => Some(Started { slot, task }),
             Err(why) => {
@@ -277,13 +279,16 @@ impl Main {
             ended
         };
         leave_if_forked(process);
+        crash_point("returned");
         library(|| {
             // First: the host looks for room in this ring when it reads the answer.
             self.tasks.advance();
+            crash_point("advanced");
             if let Ended::Settled(_) = ended {
                 slot.ship();
             }
         });
+        crash_point("shipped");
         due::run_pending();
     }
 }

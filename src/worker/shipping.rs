@@ -4,6 +4,7 @@ use super::areas::Areas;
 use super::slots::Slot;
 use crate::future::buffer::BufferRef;
 use crate::platform::area::Area;
+use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::process::{self, Resident};
 use crate::platform::socket::Socket;
@@ -83,6 +84,7 @@ impl Worker {
         while !sound(shipping.results.push(kind, flags, parts)) {
             let _looked_at_again = sound(bells.wait_for_room(&mut shipping.results, length, None));
         }
+        crash_point("pushed");
         if bells.bell_needed() {
             // EAGAIN: there are messages that the host has not read, and will. Gone: so are we.
             let _ = self.socket.send(Message::Bell.encode().as_bytes(), &[]);
@@ -100,12 +102,14 @@ impl Worker {
     ) -> Result<(), Errno> {
         let mut shipping = self.shipping.lock();
         shipping.areas.hand_over(buffer, area, |number, fd| self.send_area(number, fd))?;
+        crash_point("area-sent");
         self.push_locked(&mut shipping, frame::RESULT, flags, parts);
         Ok(())
     }
 
     fn send_area(&self, number: u64, fd: &Fd) -> Result<(), Errno> {
         let message = Message::Area { id: number }.encode();
+        crash_point("area");
         loop {
             match self.socket.send(message.as_bytes(), &[fd]) {
                 Err(Errno(libc::EAGAIN)) => process::wait_writable(self.socket.fd()),

@@ -4,11 +4,12 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
+use super::bootstrap::Task;
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
 use crate::platform::clock::{self, Instant};
+use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::poll::{BATCH, Poller};
 use crate::platform::process::{self, Reaped};
@@ -18,6 +19,7 @@ use crate::platform::spawn::{self, Forked, Program, SOCKET};
 use crate::platform::{Errno, module, oom, thread, tree};
 use crate::transport::config::{StartMethod, WorkerConfig};
 use crate::transport::control::{Message, PACKET, Role};
+use crate::transport::entry::{self, Entry, NONCE, Nonce};
 use crate::transport::link::PROTOCOL;
 use crate::unwind::{self, contain};
 use std::collections::VecDeque;
@@ -32,6 +34,9 @@ pub(super) fn run(task: Task) -> ! {
         Ok(None) => process::leave(1), // the host sees the end of its socket
         Err(panic) => unwind::die(panic.text()),
     };
+    // The program is one for this: what happens from here on is no other program's doing.
+    crash_point("begin");
+    supervisor.tell(Message::Bell);
     let Some(config) = WorkerConfig::open(supervisor.config) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor's configuration is none"));
     };
@@ -61,6 +66,7 @@ pub(super) fn run(task: Task) -> ! {
     let Ok(events) = Events::new(&supervisor.control, children, host) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor cannot wait for events"));
     };
+    crash_point("loaded");
     supervisor.tell(Message::Ready { pid: process::own_id() });
     loop {
         let deed = match contain(|| supervisor.step(&events, &program, method)) {
@@ -129,7 +135,7 @@ impl<'a> Executed<'a> {
         // One more for the entry that says that it is a worker.
         let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
         // Each worker gets an entry of its own.
-        envp.retain(|entry| !bootstrap::is_entry(entry));
+        envp.retain(|entry| !entry::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }
@@ -248,6 +254,7 @@ impl Supervisor {
         program: &Executed<'_>,
         method: StartMethod,
     ) -> Deed {
+        crash_point("fork");
         let made = match self.workers.try_reserve(1) {
             Err(_) => Err(Errno(libc::ENOMEM)),
             Ok(()) if method == StartMethod::Spawn => {
@@ -272,6 +279,7 @@ impl Supervisor {
         };
         match made {
             Ok(pid) => {
+                crash_point("forked");
                 self.workers.push(Worker { number, generation, pid, oom: oom::kills() });
                 self.tell(Message::Spawned { worker: number, generation, pid });
             }
@@ -351,6 +359,7 @@ impl Supervisor {
     }
 
     fn tell_of_end(&mut self, worker: &Worker, reaped: &Reaped) {
+        crash_point("collected");
         let killed = process::ending_signal(reaped.status) == Some(process::KILL);
         let oom = if killed { oom::kills().saturating_sub(worker.oom) } else { 0 };
         self.tell(Message::Exited {

@@ -21,7 +21,7 @@ fn joins() {
             let handle = output.clone();
             let other = thread::spawn(move || {
                 if cancels {
-                    let _ = promise::cancel(&handle, false);
+                    let _ = promise::cancel(&handle, promise::Reach::Pending);
                     due::run_pending();
                 }
                 work(runner);

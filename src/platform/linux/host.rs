@@ -1,5 +1,6 @@
 //! What a host of worker processes asks the system about itself and about them.
 
+use super::fd::Fd;
 use super::memory;
 
 /// The first word of this process's command line; None where it cannot be read.
@@ -16,4 +17,13 @@ pub(crate) fn collect_orphan(pid: i32) {
         // SAFETY: asks about one process; if it is no child of this one the call fails.
         unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) };
     }
+}
+
+/// The directory this process is in, as a descriptor to go there by. None: it cannot be had.
+pub(crate) fn own_directory() -> Option<Fd> {
+    let flags = libc::O_PATH | libc::O_DIRECTORY | libc::O_CLOEXEC;
+    // SAFETY: opens a file.
+    let fd = unsafe { libc::open(c".".as_ptr(), flags) };
+    // SAFETY: fresh, and nobody else's.
+    (fd >= 0).then(|| unsafe { Fd::adopt(fd) })
 }
