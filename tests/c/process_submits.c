@@ -257,6 +257,25 @@ static void shared_buffers_of_every_length(void)
     buffers(CFUT_BUFFER_SHARED);
 }
 
+/* The first of a pool, which has no worker yet: it is copied later. */
+static void buffer_before_there_is_a_worker(void)
+{
+    cfut_executor *pool = check_process_pool(1);
+    cfut_task *task = task_of(raise_task);
+    cfut_buffer *buffer;
+    cfut_future *future;
+    CHECK_OK(cfut_buffer_new(100000, 0, &buffer));
+    fill(cfut_buffer_data(buffer), 100000);
+    CHECK_OK(cfut_submit_buffer(pool, task, buffer, &future));
+    cfut_buffer_release(buffer);
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    CHECK_OK(end_of(submit(pool, echo_task, board, 9000)));
+    check_filled(cfut_buffer_data(cfut_future_buffer(future)), 100000, 1);
+    cfut_future_release(future);
+    cfut_task_free(task);
+    check_close(pool);
+}
+
 /* Host and worker talk over the buffer while the task runs. */
 static int32_t talk_task(cfut_promise *self, const void *data, size_t length)
 {
@@ -1075,6 +1094,7 @@ int main(int argc, char **argv)
         CASE(many_cancelled_one_by_one),
         CASE(buffers_of_every_length),
         CASE(shared_buffers_of_every_length),
+        CASE(buffer_before_there_is_a_worker),
         CASE(shared_buffer_is_one_memory),
         CASE(shared_buffer_of_many_tasks),
         CASE(shared_buffer_of_a_worker_goes_on),
