@@ -154,7 +154,7 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Made> {
-        let work = self.into_shared_memory(work);
+        let work = self.in_shared_memory(work);
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
@@ -198,7 +198,7 @@ impl Pool {
 
     /// What does not fit a ring goes into memory that workers map; it is copied here, and not
     /// again if the worker whose memory it is gets the task.
-    fn into_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
+    fn in_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
         let (function, bytes, visible) = match &work {
             Work::Bytes(function, bytes) => (*function, *bytes, false),
             Work::Buffer(function, buffer) if buffer.area().is_none() => {

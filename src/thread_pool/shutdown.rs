@@ -16,13 +16,15 @@
 //!    unsettled, and joins the threads that ended. Without anybody who waits, threads
 //!    detach themselves.
 //! 7. *Free*: when the last reference goes: handles together, each thread, each detached
-//!    task, each hook that would have submitted here.
+//!    task, each hook that would have submitted here. Memory that is kept for bursts of tasks
+//!    goes back to the system, but for a little.
 
 use super::inbox::LANES;
 use super::pool::{Phase, Pool};
 use super::sleep::Notified;
 use super::worker;
 use crate::error::{Error, Kind, Result, fail};
+use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
 use crate::future::registry;
@@ -306,6 +308,7 @@ pub(super) unsafe fn destroy(owner: NonNull<Owner>) {
     }
     // SAFETY: made by try_box; this was the last look at it.
     unsafe { memory::drop_box(owner.cast::<Pool>()) };
+    arena::trim();
 }
 
 fn detach(thread: Thread) {

@@ -47,7 +47,7 @@ impl Pool {
         let local = local::here();
         let refs = if out.is_null() { 1 } else { 2 };
         let work = (function, data);
-        let task = TaskCell::at_hand(local, self.as_owner(), work, refs)?;
+        let task = TaskCell::at_hand(local, || self.as_owner(), work, refs)?;
         if !local.worker.get().is_null() {
             // SAFETY: by the contract.
             return Some(unsafe { self.push_ordinarily(None, task, out) });

@@ -381,7 +381,7 @@ fn crash_lab_refuses_bad_arguments() {
 fn python(name: &str) -> Option<(i32, String, String)> {
     let found = Command::new("python3").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no python3");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: no python3\n");
         return None;
     }
     let mut command = Command::new("python3");

@@ -166,6 +166,12 @@ impl Snapshot {
         self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
     }
 
+    /// The same of a cell of the first class.
+    #[inline(always)]
+    pub(crate) fn is_small(self) -> bool {
+        self.is_plain() && self.low() & CLASS == 0
+    }
+
     /// A success without extras whose result is of the kind `payload`.
     #[inline(always)]
     pub(crate) fn is_plain_success(self, payload: u32) -> bool {
