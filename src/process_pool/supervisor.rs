@@ -74,7 +74,7 @@ pub(super) struct Supervisor {
     stage: Stage,
     /// When it was executed, or when the last one died.
     since: Instant,
-    /// The worker program has been one before.
+    /// The program is a worker program: it has been one, or is the library's or this one.
     proven: bool,
     runs_this_program: bool,
     /// It did not answer, and was killed.
@@ -166,6 +166,7 @@ impl Pool {
         supervisor.pid = started.pid;
         supervisor.runs_this_program = started.runs_this_program;
         supervisor.stage = Stage::Executed;
+        supervisor.proven |= started.proven;
         supervisor.given_up = false;
         supervisor.since = Instant::now();
         supervisor.blocked = false;
