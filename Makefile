@@ -1,6 +1,6 @@
 # What a user of the library needs, without having to know cargo.
 #
-#   make         the library and the example programs
+#   make         the library, the worker program beside it, and the example programs
 #   make run     runs the examples on real input
 #   make check   runs the tests
 #   make header  writes include/cfutures.h anew from the sources
@@ -28,7 +28,8 @@ examples := $(patsubst examples-c/%.c,$(target)/examples-c/%,$(wildcard examples
 
 all: library $(examples)
 
-# Cargo knows what is up to date; the links are what a linker and a loader look for.
+# Cargo knows what is up to date, and builds cfutures-worker as well, which the library looks for in
+# its own directory; the link is what a loader looks for.
 library:
 	$(CARGO) build --release
 	@ln -sf libcfutures.so $(library)/$(soname)

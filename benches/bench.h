@@ -119,12 +119,14 @@ static inline void bench_futex_wake(uint32_t *word)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-/* ---- A latch: opens when `left` tasks have gone down it. For peers that cannot wait for many. */
+/* ---- A latch: opens when `left` tasks have gone down it. For peers that cannot wait for many. With
+ * cache lines of its own: workers change it all the time, and what lies beside it (the pool's
+ * pointer, in each of the programs) would be taken away from whoever submits. */
 
 struct bench_latch {
     size_t left;
     uint32_t open;
-};
+} __attribute__((aligned(128)));
 
 static inline void bench_latch_set(struct bench_latch *l, size_t count)
 {

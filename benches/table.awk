@@ -55,7 +55,7 @@ function quieter(label, list,    i, n, by) {
         by[i] = value[label, "others", i] + 0
     }
     sort(list, by, n)
-    return kind == "wall" ? int((n + 1) / 2) : n
+    return kind == "wall" || kind == "took" ? int((n + 1) / 2) : n
 }
 
 function figure(x) {
@@ -71,6 +71,8 @@ function ratio(x, base) {
 END {
     if (kind == "wall")
         timed()
+    else if (kind == "took")
+        took()
     else
         plain()
     for (l in failed)
@@ -97,6 +99,50 @@ function timed(    l, label, n, list, wall, wmin, cpu, cmin, b) {
             figure(wall), figure(wmin), ratio(wall, b["wall"]), ratio(wmin, b["wmin"]),
             figure(cpu), figure(cmin), ratio(cpu, b["cpu"]), ratio(cmin, b["cmin"]),
             figure(median(label, "sleeps", list, n)), median(label, "others", list, n)
+    }
+}
+
+# Whole processes: microseconds, and what else a line may say.
+function took(    l, label, n, list, all, less, b, bless, head, key, k, keys, names, shown) {
+    split("cpu bytes results others", keys, " ")
+    names["cpu"] = "CPU µs, median"; names["bytes"] = "MB/s"
+    names["results"] = "of 99 results"; names["others"] = "others"
+    head = "| | µs, median | least | x cfutures, median | least |"
+    for (k = 1; k <= 4; k++)
+        if ((labels[1], keys[k], 1) in value) {
+            shown[k] = 1
+            head = head " " names[keys[k]] " |"
+        }
+    print head
+    gsub(/[^|]+/, "---:", head)
+    sub(/---:/, "---", head)
+    print head
+    for (l = 1; l <= width; l++) {
+        label = labels[l]
+        if (!count[label])
+            continue
+        n = quieter(label, list)
+        all = median(label, "took", list, n) / 1000
+        less = least(label, "took", count[label]) / 1000
+        if (l == 1) {
+            b = all; bless = less
+        }
+        printf "| %s | %s | %s | %s | %s |", label, figure(all), figure(less), ratio(all, b),
+            ratio(less, bless)
+        for (k = 1; k <= 4; k++) {
+            if (!shown[k])
+                continue
+            key = keys[k]
+            if (key == "cpu")
+                printf " %s |", figure(median(label, key, list, n) / 1000)
+            else if (key == "bytes")
+                printf " %.0f |", value[label, key, 1] / all
+            else if (key == "results")
+                printf " %s |", figure(median(label, key, list, n))
+            else
+                printf " %.2f |", median(label, key, list, n)
+        }
+        print ""
     }
 }
 

@@ -1,7 +1,8 @@
 /* Lines, errors and warnings of each log file in a directory, the worst first.
  *
- * Shows: options of a thread pool, tasks that get and give a struct, failures that stay
- * with the task they concern, and an as-completed loop over a completion queue.
+ * Shows: options of a pool, tasks that get and give a struct and run on threads or in processes
+ * alike, failures that stay with the task they concern, and an as-completed loop over a
+ * completion queue.
  */
 #define _GNU_SOURCE /* getopt_long */
 #include <cfutures.h>
@@ -19,19 +20,20 @@
 enum { ALL_READ = 0, SOME_UNREADABLE = 1, TROUBLE = 2 }; /* exit statuses */
 
 static const char USAGE[] =
-    "usage: log_summary [-i] [--threads N] DIRECTORY\n"
+    "usage: log_summary [-i] [--processes] [--workers N] DIRECTORY\n"
     "\n"
     "Counts, for each file of DIRECTORY, its lines and those with ERROR and with WARN in\n"
     "them, as grep -c does, and lists the files with the most errors first.\n"
     "\n"
     "  -i, --ignore-case  count error, Error, ... as well, as grep -ci does\n"
-    "  --threads N        read N files at once; the default suits the machine\n"
+    "  --processes        read them in worker processes, not on threads\n"
+    "  --workers N        read N files at once; the default suits the machine\n"
     "  --help             this text\n"
     "\n"
     "Directories in DIRECTORY, pipes and devices are left out. A file that cannot be read\n"
     "costs a line on stderr. Exit status: 0 all files were read, 1 some were not, 2 trouble.\n";
 
-/* ---- the task: runs on a thread of the pool ---- */
+/* ---- the task: runs on a thread or in a worker process ---- */
 
 struct job {
     bool ignore_case;
@@ -216,25 +218,25 @@ static bool print(const struct table *table)
     return fflush(stdout) == 0 || complain("standard output", strerror(errno));
 }
 
-static cfut_executor *make_pool(int64_t threads)
+static cfut_executor *make_pool(bool processes, int64_t workers)
 {
     cfut_executor *pool = NULL;
     cfut_options *options = cfut_options_new();
-    if (threads != 0 && cfut_options_set(options, CFUT_OPT_WORKERS, threads) != CFUT_OK)
-        failed("--threads");
-    else if (cfut_thread_pool_new(options, &pool) != CFUT_OK)
-        failed("cfut_thread_pool_new");
+    if (workers != 0 && cfut_options_set(options, CFUT_OPT_WORKERS, workers) != CFUT_OK)
+        failed("--workers");
+    else if ((processes ? cfut_process_pool_new : cfut_thread_pool_new)(options, &pool) != CFUT_OK)
+        failed(processes ? "cfut_process_pool_new" : "cfut_thread_pool_new");
     cfut_options_free(options);
     return pool;
 }
 
-static int summarize(const char *directory, bool ignore_case, int64_t threads)
+static int summarize(const char *directory, bool ignore_case, bool processes, int64_t workers)
 {
     struct table table = { NULL, 0, 0 };
     struct dirent **entries = NULL;
     cfut_queue *queue = NULL;
     bool good = false;
-    cfut_executor *pool = make_pool(threads);
+    cfut_executor *pool = make_pool(processes, workers);
     int count = scandir(directory, &entries, NULL, alphasort);
 
     if (count < 0)
@@ -267,23 +269,29 @@ static int misused(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = { { "ignore-case", no_argument, NULL, 'i' },
-                                             { "threads", required_argument, NULL, 't' },
+                                             { "processes", no_argument, NULL, 'p' },
+                                             { "workers", required_argument, NULL, 'w' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
-    bool ignore_case = false;
-    int64_t threads = 0; /* the library's choice */
+    bool ignore_case = false, processes = false;
+    int64_t workers = 0; /* the library's choice */
     char *end;
     int option;
+
+    cfut_worker_main(); /* a worker does not come back from here */
 
     while ((option = getopt_long(argc, argv, "i", options, NULL)) != -1) {
         switch (option) {
         case 'i':
             ignore_case = true;
             break;
-        case 't':
-            threads = strtoll(optarg, &end, 10);
-            if (threads < 1 || *end != '\0') {
-                complain(optarg, "--threads wants a number above 0");
+        case 'p':
+            processes = true;
+            break;
+        case 'w':
+            workers = strtoll(optarg, &end, 10);
+            if (workers < 1 || *end != '\0') {
+                complain(optarg, "--workers wants a number above 0");
                 return misused();
             }
             break;
@@ -297,5 +305,5 @@ int main(int argc, char **argv)
         complain("wrong arguments", "one directory is wanted");
         return misused();
     }
-    return summarize(argv[optind], ignore_case, threads);
+    return summarize(argv[optind], ignore_case, processes, workers);
 }

@@ -1,7 +1,7 @@
-/* Prime numbers, one after the other and on threads, with both times.
+/* Prime numbers: one after the other, on threads and in processes, with the times.
  *
- * Shows: the same work with and without a pool, many tasks in one submit, results in the
- * order of the tasks, and a failure with a message.
+ * Shows: the same work with and without a pool, the same task function on either kind of pool,
+ * many tasks in one submit, results in the order of the tasks, and a failure with a message.
  */
 #define _GNU_SOURCE /* getopt_long */
 #include <cfutures.h>
@@ -18,14 +18,15 @@
 enum { GOOD = 0, TROUBLE = 2 }; /* exit statuses */
 
 static const char USAGE[] =
-    "usage: primes [--count | --sieve] [--threads N] NUMBER...\n"
+    "usage: primes [--count | --sieve] [--processes] [--workers N] NUMBER...\n"
     "\n"
     "Tells of each NUMBER whether it is prime, first in one thread, then on a thread pool, and\n"
     "how long each took.\n"
     "\n"
     "  --count      how many primes are below each NUMBER, counted one by one in ten ranges\n"
     "  --sieve      the same by a sieve, for a NUMBER up to 1000000000\n"
-    "  --threads N  threads of the pool; the default is one for each processor\n"
+    "  --processes  then in a pool of worker processes as well\n"
+    "  --workers N  threads or processes of a pool; the default is one for each processor\n"
     "  --help       this text\n"
     "\n"
     "Exit status: 0 done, 2 trouble.\n";
@@ -93,7 +94,7 @@ static bool work(const struct job *job, uint64_t *result)
     return true;
 }
 
-/* The same work as a task: bytes in, bytes out. */
+/* The same work as a task: bytes in, bytes out. It need not know where it runs. */
 static int32_t work_task(cfut_promise *promise, const void *data, size_t size)
 {
     uint64_t result;
@@ -104,6 +105,14 @@ static int32_t work_task(cfut_promise *promise, const void *data, size_t size)
 }
 
 /* ---- the program ---- */
+
+enum way { SERIALLY, THREADS, PROCESSES, WAYS };
+
+struct plan {
+    enum kind kind;
+    int64_t workers;
+    enum way last; /* THREADS or PROCESSES: all up to it are done */
+};
 
 static bool complain(const char *what, const char *why)
 {
@@ -170,14 +179,16 @@ static bool run_on(cfut_executor *pool, const struct job *jobs, size_t count, ui
     return good;
 }
 
-static cfut_executor *make_pool(int64_t threads)
+/* All that differs between threads and processes. */
+static cfut_executor *make_pool(enum way way, int64_t workers)
 {
     cfut_executor *pool = NULL;
     cfut_options *options = cfut_options_new();
-    if (cfut_options_set(options, CFUT_OPT_WORKERS, threads) != CFUT_OK)
-        failed("--threads");
-    else if (cfut_thread_pool_new(options, &pool) != CFUT_OK)
-        failed("cfut_thread_pool_new");
+    if (cfut_options_set(options, CFUT_OPT_WORKERS, workers) != CFUT_OK)
+        failed("--workers");
+    else if ((way == PROCESSES ? cfut_process_pool_new : cfut_thread_pool_new)(options, &pool) !=
+             CFUT_OK)
+        failed(way == PROCESSES ? "cfut_process_pool_new" : "cfut_thread_pool_new");
     cfut_options_free(options);
     return pool;
 }
@@ -211,55 +222,74 @@ static void print(enum kind kind, uint64_t number, uint64_t result)
         printf("%" PRIu64 " is not prime: %" PRIu64 " divides it\n", number, result);
 }
 
-static bool print_all(enum kind kind, const uint64_t *numbers, size_t count,
-                      const uint64_t *results, const double times[2], int64_t threads)
+static bool print_all(const struct plan *plan, const uint64_t *numbers, size_t count,
+                      const uint64_t *results, const double times[WAYS])
 {
-    size_t parts = kind == COUNT ? RANGES : 1;
+    static const char *const names[WAYS] = { "serially", "on threads", "in processes" };
+    size_t parts = plan->kind == COUNT ? RANGES : 1;
     for (size_t i = 0; i < count; i++) {
         uint64_t sum = 0;
         for (size_t part = 0; part < parts; part++)
             sum += *results++;
-        print(kind, numbers[i], sum);
+        print(plan->kind, numbers[i], sum);
     }
-    printf("serially %.3f s, on threads (%" PRId64 ") %.3f s: %.2f times as fast\n", times[0],
-           threads, times[1], times[0] / times[1]);
+    printf("serially %.3f s", times[SERIALLY]);
+    for (int way = THREADS; way <= (int)plan->last; way++)
+        printf(", %s (%" PRId64 ") %.3f s: %.2f times as fast", names[way], plan->workers,
+               times[way], times[SERIALLY] / times[way]);
+    putchar('\n');
     return fflush(stdout) == 0 || complain("standard output", strerror(errno));
 }
 
-/* Both ways, which must agree. */
-static bool compare(cfut_executor *pool, const struct job *jobs, size_t count,
-                    uint64_t *serially, uint64_t *on_threads, double times[2])
+/* One way, and how long it took: with the making of its pool, which starts its workers. */
+static bool run_one(enum way way, const struct plan *plan, const struct job *jobs, size_t count,
+                    uint64_t *results, double *time)
 {
     double begin = seconds();
-    if (!run_serially(jobs, count, serially))
-        return false;
-    double middle = seconds();
-    if (!run_on(pool, jobs, count, on_threads))
-        return false;
-    double end = seconds();
-    times[0] = middle - begin;
-    times[1] = end - middle;
-    return memcmp(serially, on_threads, count * sizeof *serially) == 0 ||
-           complain("threads", "other results than serially");
+    bool good;
+    if (way == SERIALLY) {
+        good = run_serially(jobs, count, results);
+        *time = seconds() - begin;
+        return good;
+    }
+    cfut_executor *pool = make_pool(way, plan->workers);
+    good = pool != NULL && run_on(pool, jobs, count, results);
+    *time = seconds() - begin;
+    cfut_executor_shutdown(pool, 0, CFUT_FOREVER); /* NULL is fine */
+    cfut_executor_release(pool);
+    return good;
 }
 
-static bool run(enum kind kind, const uint64_t *numbers, size_t count, int64_t threads)
+/* Each way in its turn; all must agree. */
+static bool compare(const struct plan *plan, const struct job *jobs, size_t count,
+                    uint64_t *serially, uint64_t *results, double times[WAYS])
 {
-    size_t job_count = kind == COUNT ? count * RANGES : count;
+    if (!run_one(SERIALLY, plan, jobs, count, serially, &times[SERIALLY]))
+        return false;
+    for (int way = THREADS; way <= (int)plan->last; way++) {
+        if (!run_one((enum way)way, plan, jobs, count, results, &times[way]))
+            return false;
+        if (memcmp(serially, results, count * sizeof *serially) != 0)
+            return complain(way == THREADS ? "threads" : "processes",
+                            "other results than serially");
+    }
+    return true;
+}
+
+static bool run(const struct plan *plan, const uint64_t *numbers, size_t count)
+{
+    size_t job_count = plan->kind == COUNT ? count * RANGES : count;
     struct job *jobs = calloc(job_count, sizeof *jobs);
     uint64_t *results = calloc(2 * job_count, sizeof *results);
-    cfut_executor *pool = make_pool(threads);
-    double times[2];
+    double times[WAYS];
     bool good = false;
     if (jobs == NULL || results == NULL) {
         complain("numbers", "no memory for so many");
-    } else if (pool != NULL) {
-        prepare(kind, numbers, count, jobs);
-        good = compare(pool, jobs, job_count, results, results + job_count, times) &&
-               print_all(kind, numbers, count, results, times, threads);
+    } else {
+        prepare(plan->kind, numbers, count, jobs);
+        good = compare(plan, jobs, job_count, results, results + job_count, times) &&
+               print_all(plan, numbers, count, results, times);
     }
-    cfut_executor_shutdown(pool, 0, CFUT_FOREVER);
-    cfut_executor_release(pool);
     free(results);
     free(jobs);
     return good;
@@ -282,10 +312,10 @@ static bool parse(const char *text, uint64_t least, uint64_t most, uint64_t *num
            *number <= most;
 }
 
-static int run_numbers(enum kind kind, char **texts, size_t count, int64_t threads)
+static int run_numbers(const struct plan *plan, char **texts, size_t count)
 {
     uint64_t *numbers = calloc(count, sizeof *numbers);
-    uint64_t most = kind == SIEVE ? LARGEST_SIEVE : UINT64_MAX;
+    uint64_t most = plan->kind == SIEVE ? LARGEST_SIEVE : UINT64_MAX;
     int status = TROUBLE;
     size_t good = 0;
     while (numbers != NULL && good < count && parse(texts[good], 0, most, &numbers[good]))
@@ -295,7 +325,7 @@ static int run_numbers(enum kind kind, char **texts, size_t count, int64_t threa
     else if (good < count)
         misused(texts[good], "no number, or too large");
     else
-        status = run(kind, numbers, count, threads) ? GOOD : TROUBLE;
+        status = run(plan, numbers, count) ? GOOD : TROUBLE;
     free(numbers);
     return status;
 }
@@ -304,24 +334,31 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = { { "count", no_argument, NULL, 'c' },
                                              { "sieve", no_argument, NULL, 's' },
-                                             { "threads", required_argument, NULL, 't' },
+                                             { "processes", no_argument, NULL, 'p' },
+                                             { "workers", required_argument, NULL, 'w' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
-    enum kind kind = DIVISOR;
-    uint64_t threads = cfut_cpu_count(); /* this work computes: more would not help */
+    struct plan plan = { DIVISOR, 0, THREADS };
+    uint64_t workers;
     int option;
+
+    cfut_worker_main(); /* a worker does not come back from here */
+    workers = cfut_cpu_count(); /* this work computes: more would not help */
 
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         switch (option) {
         case 'c':
-            kind = COUNT;
+            plan.kind = COUNT;
             break;
         case 's':
-            kind = SIEVE;
+            plan.kind = SIEVE;
             break;
-        case 't':
-            if (!parse(optarg, 1, INT32_MAX, &threads))
-                return misused(optarg, "--threads wants a number above 0");
+        case 'p':
+            plan.last = PROCESSES;
+            break;
+        case 'w':
+            if (!parse(optarg, 1, INT32_MAX, &workers))
+                return misused(optarg, "--workers wants a number above 0");
             break;
         case 'h':
             return fputs(USAGE, stdout) < 0 ? TROUBLE : GOOD;
@@ -331,5 +368,6 @@ int main(int argc, char **argv)
     }
     if (optind == argc)
         return misused("wrong arguments", "a number is wanted");
-    return run_numbers(kind, argv + optind, (size_t)(argc - optind), (int64_t)threads);
+    plan.workers = (int64_t)workers;
+    return run_numbers(&plan, argv + optind, (size_t)(argc - optind));
 }

@@ -26,6 +26,13 @@ show() {
 
 # 1: some files may not be read by this user; the program has named them.
 show "$programs/log_summary" --ignore-case "$logs" || [ $? -eq 1 ]
-show "$programs/primes" 112272535095293 112582705942171 115280095190773
-show "$programs/primes" --count 100000
-show "$programs/primes" --sieve 1000000 2000000 3000000 4000000
+show "$programs/log_summary" --processes --ignore-case "$logs" || [ $? -eq 1 ]
+show "$programs/primes" --processes 112272535095293 112582705942171 115280095190773
+show "$programs/primes" --processes --count 100000
+show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
+show "$programs/crash_lab"
+if python3 --version >/dev/null 2>&1; then
+    show python3 "$(dirname "$0")/../examples-python/host.py"
+else
+    echo "examples-python: skipped, no python3"
+fi

@@ -212,11 +212,11 @@
 #define CFUT_OPT_TRACE_FILE 67       /* comes with a later version                           */
 
 /* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
-#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time before it starts, or it is CFUT_EXPIRED    */
+#define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time in the queue, or it is CFUT_EXPIRED        */
 #define CFUT_TASK_RUN_TIMEOUT_NS 2   /* most time it may run: then it is CFUT_EXPIRED at once,
                                         its stop flag is raised, and what it still answers is
                                         dropped                                              */
-#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit                             */
+#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe()  */
 #define CFUT_TASK_GRACE_NS 4         /* processes */
 #define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
                                         and then a low one is, so that it is not starved     */
@@ -547,22 +547,24 @@ cfut_status cfut_options_set_worker_hooks(struct cfut_options *options,
                                           cfut_free_fn arg_free);
 
 /**
- * Process pools: adds an argument of the worker program.
+ * Process pools: adds an argument of the worker program named by CFUT_OPT_WORKER_PROGRAM.
  *
  * @param options borrowed.
  * @param arg copied, UTF-8.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM. Thread pools refuse arguments.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_options_add_worker_arg(struct cfut_options *options, const char *arg);
 
 /**
- * Process pools: adds or changes a variable in the environment of the worker program.
+ * Process pools: adds or changes a variable in the environment of the workers. Without, they
+ * have the environment that the process had when the pool was made.
  *
  * @param options borrowed.
- * @param name copied.
+ * @param name copied; not empty, and without '='.
  * @param value copied.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or no name of a variable; CFUT_ENOMEM. Thread pools refuse
+ * variables.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -589,12 +591,28 @@ cfut_status cfut_thread_pool_new(const struct cfut_options *options,
                                  struct cfut_executor **out);
 
 /**
- * Makes a pool of worker processes.
+ * Makes a pool of worker processes. A crash, a hang or a leak in a task costs that task, and
+ * nothing else: its future ends as CFUT_CRASHED, tasks that had not begun go to other workers, and
+ * the pool makes another worker.
+ *
+ * A worker is this program, executed again, if it calls cfut_worker_main() at the top of main();
+ * else the program of CFUT_OPT_WORKER_PROGRAM; else cfutures-worker, which lies beside the library
+ * and reaches functions in shared objects. It has the directory and the environment of this
+ * process at the time of this call, standard output and error, /dev/null as standard input, no
+ * other descriptor, default signal handling, and a process group of its own. Neither workers nor
+ * their supervisor are seen by waitpid() or SIGCHLD here; none of them outlives this process.
+ *
+ * Tasks start in the order submitted; a worker may be given a few ahead, which are taken back when
+ * another one is idle. Arguments and results are copied once each way, CFUT_BUFFER_SHARED buffers
+ * not at all. A result's message is kept up to 8 KiB.
  *
  * @param options borrowed and copied; NULL: all defaults.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: process pools come with a later version; CFUT_EINVAL: NULL out.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @return CFUT_OK: the supervisor runs, workers start with the first tasks; CFUT_EINVAL: NULL out,
+ * or options that contradict each other; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for
+ * process pools, or pools nested more than 8 deep; CFUT_ENOENT: no worker program; CFUT_ESYS: no
+ * descriptor, thread or process.
+ * Thread: any. Blocks: until the supervisor has been executed, a millisecond or so. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_process_pool_new(const struct cfut_options *options,
@@ -699,8 +717,10 @@ CFUT_API cfut_status cfut_executor_warm(struct cfut_executor *executor, int64_t 
  * also by several threads. The handle stays valid and is released as always.
  *
  * Tasks already accepted run, unless CFUT_SHUTDOWN_CANCEL cancels those that have not started.
- * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. Threads cannot be killed: with
- * them CFUT_SHUTDOWN_KILL and CFUT_SHUTDOWN_TERM do what CFUT_SHUTDOWN_STOP does.
+ * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
+ * kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
+ * sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
+ * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
  *
  * @param executor borrowed.
  * @param flags CFUT_SHUTDOWN_ bits, 0 for none.
@@ -820,8 +840,9 @@ cfut_status cfut_task_add_env(struct cfut_task *task,
  * @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
  * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
- * CFUT_ENOTSUP: no such integer option, or one whose executors come with a later version
- * (CFUT_TASK_GRACE_NS, _ATTEMPTS, _CHUNK, _WINDOW).
+ * CFUT_ENOTSUP: no such integer option, or one of maps, which come with a later version
+ * (CFUT_TASK_CHUNK, _WINDOW). An option that is for process pools does nothing on others, for
+ * threads cannot be killed and do not die alone.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1275,7 +1296,7 @@ CFUT_API cfut_status cfut_future_cancel(struct cfut_future *future, uint32_t mod
  * thread; in this one if the call fails.
  * @param arg_free NULL for none.
  * @return CFUT_OK; CFUT_EINVAL: NULL future or fn; CFUT_ENOMEM; CFUT_EFORKED: the executor is
- * the parent process's.
+ * the parent process's; CFUT_ENOTSUP: the executor's tasks run in other processes.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1314,14 +1335,21 @@ cfut_status cfut_future_then(struct cfut_future *future,
  * (none if it has none). If `future` does not succeed, the new future ends the same way, with
  * its code and message, without running the task.
  *
+ * The options of the task apply: its priority when it is queued, once `future` has settled;
+ * CFUT_TASK_TOTAL_TIMEOUT_NS from this call on, also while `future` is awaited;
+ * CFUT_TASK_QUEUE_TIMEOUT_NS from when it is queued; CFUT_TASK_RUN_TIMEOUT_NS from its start.
+ *
  * @param future retained until the task has run, or will not.
  * @param executor where it runs, retained until it is queued; if it is shut down by then, the task
- * runs in the thread that settles `future`.
- * @param task borrowed; it may be changed or freed at once. It must have no time-outs.
+ * runs in the thread that settles `future`. A task with time-outs, which nobody would keep, does
+ * not: it ends as CFUT_BROKEN, at the latest with the end of the executor, or as CFUT_CANCELLED if
+ * that was shut down with CFUT_SHUTDOWN_CANCEL.
+ * @param task borrowed; it may be changed or freed at once.
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
- * process's; CFUT_ENOTSUP: the task has time-outs; CFUT_ENOENT: its name means nothing in this
- * process.
+ * process's; CFUT_ENOENT: its name means nothing in this process; if the task has time-outs also
+ * CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no more work; CFUT_ESYS: no thread could be
+ * made to keep them.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1388,6 +1416,10 @@ cfut_status cfut_join(struct cfut_future *const *futures,
  * Makes a completion queue: futures come out in the order they settle, each with the tag it was
  * added with. It is what an as-completed loop uses, and the bridge to event loops: no callback
  * runs in a foreign thread.
+ *
+ * The order in full: whoever has seen a future settled finds it in the queue, and all that is
+ * settled afterwards comes out behind it. Of futures that two threads settle at the same time
+ * either comes first, also if one of them is seen settled a moment before the other.
  *
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
@@ -1732,7 +1764,7 @@ CFUT_API size_t cfut_buffer_size(const struct cfut_buffer *buffer);
  *
  * In a worker: 0 is /dev/null, 1 and 2 are the program's own; the directory and the environment
  * are those that the program had when it made the pool; signals are as for a new program;
- * the process leads a process group. A task may use threads, make pools, and fork, as in any
+ * the process leads a process group, and what is left of that when it ends is killed. A task may use threads, make pools, and fork, as in any
  * program; the child of a task that forks ends when the task returns in it. exit() in a task ends
  * the worker, and the task as CFUT_CRASHED. A worker that is no longer needed ends without
  * its exit handlers; what stdio holds is written.

@@ -46,14 +46,30 @@ pub(crate) struct Local {
 }
 
 /// Free blocks of one size, for this thread alone (`future::arena`).
+#[repr(C)]
 pub(crate) struct Magazine {
-    /// A list of blocks, `room` short of a whole chain.
-    pub(crate) head: Cell<*mut ()>,
-    pub(crate) room: Cell<u32>,
-    /// How many to fetch next time.
-    pub(crate) wanted: Cell<u32>,
+    pub(crate) blocks: Blocks,
     /// A whole chain, or NULL.
     pub(crate) spare: Cell<*mut ()>,
+    /// How many to fetch next time.
+    pub(crate) wanted: Cell<u32>,
+}
+
+/// A list of free blocks (`future::arena::list`); not valid before that room has made it so.
+#[repr(C)]
+pub(crate) struct Blocks {
+    /// The top node, or NULL.
+    pub(crate) top: Cell<*mut ()>,
+    /// How many blocks it names.
+    pub(crate) fill: Cell<usize>,
+    /// How many nodes there are.
+    pub(crate) nodes: Cell<u32>,
+}
+
+impl Blocks {
+    pub(crate) const fn new(top: *mut (), fill: usize, nodes: u32) -> Blocks {
+        Blocks { top: Cell::new(top), fill: Cell::new(fill), nodes: Cell::new(nodes) }
+    }
 }
 
 /// The calling thread's block. It lasts as long as the thread, which a reference to it cannot
@@ -114,7 +130,7 @@ mod place {
 
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux", not(miri), not(loom))))]
 mod place {
-    use super::{CLASSES, Local, Magazine, NOWHERE};
+    use super::{Blocks, CLASSES, Local, Magazine, NOWHERE};
     use std::cell::Cell;
     use std::ptr;
 
@@ -130,10 +146,9 @@ mod place {
             in_callback: Cell::new(false),
             magazines: [const {
                 Magazine {
-                    head: Cell::new(ptr::null_mut()),
-                    room: Cell::new(0),
-                    wanted: Cell::new(0),
+                    blocks: Blocks::new(ptr::null_mut(), 0, 0),
                     spare: Cell::new(ptr::null_mut()),
+                    wanted: Cell::new(0),
                 }
             }; CLASSES],
         };

@@ -3,7 +3,7 @@
 
 #include "cfutures.h"
 
-enum { WINDOW = 1024 };
+enum { WINDOW = 1024, BURST = 100 };
 
 static cfut_executor *pool;
 static cfut_future **futures;
@@ -18,20 +18,32 @@ static void must(cfut_status status)
     bench_die(why);
 }
 
-static void start(const struct bench *b)
+/* 0 workers: as many as the library takes by itself. */
+static void make_pool(unsigned workers)
 {
     cfut_options *options = cfut_options_new();
-    must(cfut_options_set(options, CFUT_OPT_WORKERS, b->workers));
+    if (workers != 0)
+        must(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
     must(cfut_thread_pool_new(options, &pool));
     cfut_options_free(options);
+}
+
+static void end_pool(void)
+{
+    must(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    cfut_executor_release(pool);
+}
+
+static void start(const struct bench *b)
+{
+    make_pool(b->workers);
     must(cfut_executor_warm(pool, CFUT_FOREVER));
-    futures = bench_memory_of((b->tasks + 1) * sizeof *futures);
+    futures = bench_memory_of((b->tasks + BURST) * sizeof *futures);
 }
 
 static void stop(void)
 {
-    must(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
-    cfut_executor_release(pool);
+    end_pool();
     free(futures);
 }
 
@@ -291,6 +303,41 @@ static void case_sum(const struct bench *b)
     bench_end(b, span, (double)b->tasks);
 }
 
+/* ---- Few tasks, many workers: `tasks` is the number of bursts ---- */
+
+static void run_burst(void)
+{
+    for (uint64_t i = 0; i < BURST; i++)
+        must(cfut_submit(pool, twice, &i, sizeof i, &futures[i]));
+    for (uint64_t i = 0; i < BURST; i++)
+        if (collect(futures[i]) != 2 * i)
+            bench_die("wrong result");
+}
+
+/* All workers are there. */
+static void case_burst(const struct bench *b)
+{
+    run_burst();
+    struct bench_span span = bench_begin();
+    for (size_t i = 0; i < b->tasks; i++)
+        run_burst();
+    bench_end(b, span, (double)b->tasks);
+}
+
+/* A pool for each burst, from its making to its end. */
+static void case_life(const struct bench *b)
+{
+    end_pool();
+    struct bench_span span = bench_begin();
+    for (size_t i = 0; i < b->tasks; i++) {
+        make_pool(b->workers);
+        run_burst();
+        end_pool();
+    }
+    bench_end(b, span, (double)b->tasks);
+    make_pool(b->workers); /* for stop() */
+}
+
 /* ---- Memory, idleness ---- */
 
 static int32_t wait_for_latch(cfut_promise *promise, const void *data, size_t len)
@@ -337,9 +384,9 @@ static void case_memory_status(const struct bench *b)
 /* `tasks` is the number of seconds here. */
 static void case_idle(const struct bench *b)
 {
-    enum { BURST = 100000 };
-    bench_latch_set(&latch, BURST);
-    each_detached(0, BURST);
+    enum { TASKS = 100000 };
+    bench_latch_set(&latch, TASKS);
+    each_detached(0, TASKS);
     bench_idle(b, (double)b->tasks);
 }
 
@@ -357,6 +404,8 @@ int main(int argc, char **argv)
         {"pingpong", case_pingpong},
         {"pingpong-status", case_pingpong_status},
         {"sum", case_sum},
+        {"burst", case_burst},
+        {"life", case_life},
         {"memory", case_memory},
         {"memory-status", case_memory_status},
         {"idle", case_idle},

@@ -531,14 +531,21 @@ pub unsafe extern "C-unwind" fn cfut_future_then(
 /// (none if it has none). If `future` does not succeed, the new future ends the same way, with
 /// its code and message, without running the task.
 ///
+/// The options of the task apply: its priority when it is queued, once `future` has settled;
+/// CFUT_TASK_TOTAL_TIMEOUT_NS from this call on, also while `future` is awaited;
+/// CFUT_TASK_QUEUE_TIMEOUT_NS from when it is queued; CFUT_TASK_RUN_TIMEOUT_NS from its start.
+///
 /// @param future retained until the task has run, or will not.
 /// @param executor where it runs, retained until it is queued; if it is shut down by then, the task
-/// runs in the thread that settles `future`.
-/// @param task borrowed; it may be changed or freed at once. It must have no time-outs.
+/// runs in the thread that settles `future`. A task with time-outs, which nobody would keep, does
+/// not: it ends as CFUT_BROKEN, at the latest with the end of the executor, or as CFUT_CANCELLED if
+/// that was shut down with CFUT_SHUTDOWN_CANCEL.
+/// @param task borrowed; it may be changed or freed at once.
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_EFORKED: the executor is the parent
-/// process's; CFUT_ENOTSUP: the task has time-outs; CFUT_ENOENT: its name means nothing in this
-/// process.
+/// process's; CFUT_ENOENT: its name means nothing in this process; if the task has time-outs also
+/// CFUT_ESHUTDOWN and CFUT_BROKEN: the executor takes no more work; CFUT_ESYS: no thread could be
+/// made to keep them.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_pipe(
@@ -551,12 +558,6 @@ pub unsafe extern "C-unwind" fn cfut_future_pipe(
         // SAFETY: the contract of `ffi`.
         let (executor, task) =
             unsafe { (handle::borrow_executor(executor)?, handle::borrow_builder::<Task>(task)?) };
-        if task.spec().is_some_and(|spec| spec.has_deadline()) {
-            return fail!(
-                NotSupported,
-                "time-outs of piped tasks are not supported by this version"
-            );
-        }
         let call = ThenCall::Pipe(task.function_for(executor)?);
         let spec = task.spec().cloned();
         // SAFETY: the contract of `ffi`.

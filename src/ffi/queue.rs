@@ -18,6 +18,10 @@ use std::ffi::c_int;
 /// added with. It is what an as-completed loop uses, and the bridge to event loops: no callback
 /// runs in a foreign thread.
 ///
+/// The order in full: whoever has seen a future settled finds it in the queue, and all that is
+/// settled afterwards comes out behind it. Of futures that two threads settle at the same time
+/// either comes first, also if one of them is seen settled a moment before the other.
+///
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM.
 /// Thread: any. Blocks: no. Since: 0.1.

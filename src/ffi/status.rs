@@ -2,7 +2,7 @@
 //! 0 to 99 are outcomes, -1 to -99 misuse and failures.
 
 use super::types::cfut_status;
-use crate::error::{Error, Kind, Result};
+use crate::error::Kind;
 use crate::future::state::Outcome;
 
 macro_rules! statuses {
@@ -74,15 +74,6 @@ pub(super) fn of_outcome(outcome: Outcome) -> cfut_status {
         Outcome::Crashed => CRASHED,
         Outcome::Expired => EXPIRED,
         Outcome::Broken => BROKEN,
-    }
-}
-
-/// CFUT_OK, or the status of the error.
-#[inline(always)]
-pub(super) fn of(result: Result<()>) -> cfut_status {
-    match result {
-        Ok(()) => OK,
-        Err(Error(kind)) => of_error(kind),
     }
 }
 

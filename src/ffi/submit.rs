@@ -95,7 +95,7 @@ pub unsafe extern "C-unwind" fn cfut_submit(
     if let (Some(word), false) = (unsafe { small_data(data, len) }, out.is_null()) {
         // SAFETY: the contract of `ffi`.
         if let Some(accepted) = unsafe { submit_straight(executor, r#fn, word, out) } {
-            return status::of(accepted);
+            return answer(accepted);
         }
     }
     // SAFETY: the contract of `ffi`.
@@ -143,6 +143,21 @@ unsafe fn submit_straight(
     unsafe { Executor::from_ptr(executor.cast()).submit_straight(function, data, out.cast()) }
 }
 
+#[inline(always)]
+fn answer(accepted: Result<()>) -> cfut_status {
+    match accepted {
+        Ok(()) => status::OK,
+        Err(error) => refused(error),
+    }
+}
+
+/// A refusal may have ended the executor, and with it tasks that it kept the time of.
+#[cold]
+fn refused(error: Error) -> cfut_status {
+    due::run_pending();
+    status::of_error(error.0)
+}
+
 /// The ordinary way of a submit, and the straight one for what is less common.
 ///
 /// # Safety
@@ -166,7 +181,7 @@ unsafe fn submit_bytes(
     if let Some(data) = data_here {
         // SAFETY: the contract of `ffi`.
         if let Some(accepted) = unsafe { submit_straight(executor, function, data, out) } {
-            return status::of(accepted);
+            return answer(accepted);
         }
     }
     let mut left = None;

@@ -21,7 +21,7 @@ use std::ffi::c_char;
 ///
 /// In a worker: 0 is /dev/null, 1 and 2 are the program's own; the directory and the environment
 /// are those that the program had when it made the pool; signals are as for a new program;
-/// the process leads a process group. A task may use threads, make pools, and fork, as in any
+/// the process leads a process group, and what is left of that when it ends is killed. A task may use threads, make pools, and fork, as in any
 /// program; the child of a task that forks ends when the task returns in it. exit() in a task ends
 /// the worker, and the task as CFUT_CRASHED. A worker that is no longer needed ends without
 /// its exit handlers; what stdio holds is written.
@@ -67,5 +67,8 @@ pub unsafe extern "C-unwind" fn cfut_register(
 /// Thread: the main thread. Blocks: for as long as there is work. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_worker_run() -> cfut_status {
-    status::of(worker::run_as_worker())
+    match worker::run_as_worker() {
+        Ok(()) => status::OK,
+        Err(error) => status::of_error(error.0),
+    }
 }

@@ -13,8 +13,10 @@
 //!   perhaps a spare one that is full, a *chain* (`magazine`);
 //! - threads exchange whole chains with the *depot* of the class, under its lock: once in
 //!   a thousand blocks (`slabs`);
-//! - a depot that has more chains than it wants gives blocks back to their *slabs*, 64 KiB
-//!   pieces of memory; slabs that are empty become spares or go back to the system.
+//! - a depot that has more chains than it wants (64 MiB, and 4 MiB after `trim`, which pools call
+//!   when they have rested for long) gives blocks back to their *slabs*, 64 KiB pieces of
+//!   memory; slabs that are empty become spares or go back to the system;
+//! - a list of blocks is linked through every seventh of them only (`list`).
 //!
 //! # Invariants
 //! A1. A slab is in exactly one place: current of its class, in `partial`, in `spare`, or
@@ -37,14 +39,20 @@ use crate::platform::memory;
 use std::ptr::NonNull;
 
 #[cfg(not(loom))]
+mod list;
+#[cfg(not(loom))]
 mod magazine;
 #[cfg(not(loom))]
 mod slabs;
 
 #[cfg(not(loom))]
-pub(crate) use magazine::{allocate, generation_of, give_ready, is_ready, release, take_ready};
+pub(crate) use magazine::{
+    allocate, generation_of, give_ready, is_ample, is_ready, release, take_ready, trim,
+};
 #[cfg(loom)]
-pub(crate) use plain::{allocate, generation_of, give_ready, is_ready, release, take_ready};
+pub(crate) use plain::{
+    allocate, generation_of, give_ready, is_ample, is_ready, release, take_ready, trim,
+};
 
 /// Sizes of a cell's tail by class; a block is a cell's head and such a tail.
 const TAILS: [usize; crate::local::CLASSES] = [0, 64, 192, 448, 960];
@@ -136,6 +144,14 @@ mod plain {
     pub(crate) unsafe fn give_ready(_: &Local, block: NonNull<u8>, class: usize) {
         // SAFETY: by the contract.
         unsafe { release(block, class) };
+    }
+
+    #[cfg(loom)]
+    pub(crate) fn trim() {}
+
+    #[cfg(loom)]
+    pub(crate) fn is_ample() -> bool {
+        false
     }
 
     /// The fork generation that allocated the live block `block`.
@@ -233,6 +249,59 @@ mod tests {
         assert!(reused > 1000, "{reused} of 5000 reused");
         // SAFETY: ours, given back once.
         again.into_iter().for_each(|block| unsafe { release(block, 4) });
+    }
+
+    /// What a list takes it gives back, the last first by sevens, and it counts right.
+    #[test]
+    fn lists_lose_nothing() {
+        if magazine::checks() {
+            return;
+        }
+        for many in [0, 1, 6, 7, 8, 14, 15, 100] {
+            let list = crate::local::Blocks::empty();
+            let blocks: HashSet<_> = (0..many).map(|_| allocate(1).expect("memory")).collect();
+            for (number, block) in blocks.iter().enumerate() {
+                assert_eq!(list.count(), number as u32);
+                // SAFETY: ours, of a size that holds a node.
+                unsafe { list.put(block.cast()) };
+            }
+            let whole = many != 0 && many % 7 == 0;
+            assert_eq!(list.as_whole(many as u32 / 7).is_some(), whole, "{many}");
+            let mut left = blocks.clone();
+            // SAFETY: the list is ours.
+            while let Some(block) = unsafe { list.take() } {
+                assert!(left.remove(&block.cast()), "twice, or none of ours");
+                assert_eq!(list.count() as usize, left.len());
+            }
+            assert!(left.is_empty());
+            // SAFETY: ours, given back once.
+            blocks.into_iter().for_each(|block| unsafe { release(block, 1) });
+        }
+    }
+
+    /// Many blocks at once are kept when they are given back, but not by `trim`. (No other test
+    /// has many of this class.)
+    #[test]
+    fn a_burst_is_kept_until_it_is_trimmed() {
+        const CLASS: usize = 2;
+        const MANY: usize = 40_000;
+        if magazine::checks() {
+            return;
+        }
+        for _ in 0..3 {
+            let blocks: Vec<_> = (0..MANY).map(|_| allocate(CLASS).expect("memory")).collect();
+            let distinct: HashSet<_> = blocks.iter().map(|block| block.addr()).collect();
+            assert_eq!(distinct.len(), MANY);
+            for block in &blocks {
+                // SAFETY: a block of this size that is ours.
+                unsafe { block.as_ptr().write_bytes(0xCD, block_size(CLASS)) };
+            }
+            // SAFETY: each came from `allocate(CLASS)` and is given back once.
+            blocks.into_iter().for_each(|block| unsafe { release(block, CLASS) });
+            assert!(slabs::chains(CLASS) > 100);
+            trim();
+            assert!(slabs::chains(CLASS) <= 64);
+        }
     }
 
     #[test]

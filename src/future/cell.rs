@@ -488,27 +488,34 @@ pub(crate) unsafe fn release(cell: NonNull<TaskCell>) {
 pub(crate) unsafe fn destroy(cell: NonNull<TaskCell>) -> bool {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
-    let seen = this.snapshot();
-    if !seen.is_plain() {
+    let local = local::here();
+    if !this.snapshot().is_small() || !arena::is_ready(local) {
         // SAFETY: by the contract.
-        unsafe { destroy_slowly(cell) };
-        return false;
+        return unsafe { destroy_slowly(cell) };
     }
     #[cfg(loom)]
     this.alive.with_mut(|_| ());
     this.state.bury();
-    // SAFETY: the class it was allocated from; nobody refers to it.
-    unsafe { arena::release(cell.cast(), seen.class() as usize) };
+    // SAFETY: a cell of the first class; nobody refers to it.
+    unsafe { arena::give_ready(local, cell.cast(), 0) };
     true
 }
 
 /// # Safety
 /// As `destroy`.
 #[inline(never)]
-unsafe fn destroy_slowly(cell: NonNull<TaskCell>) {
+unsafe fn destroy_slowly(cell: NonNull<TaskCell>) -> bool {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
     let seen = this.snapshot();
+    if seen.is_plain() {
+        #[cfg(loom)]
+        this.alive.with_mut(|_| ());
+        this.state.bury();
+        // SAFETY: the class it was allocated from; nobody refers to it.
+        unsafe { arena::release(cell.cast(), seen.class() as usize) };
+        return true;
+    }
     // A join's inputs may be joins, whose ends must not nest.
     let has_inputs = this.kind() == Kind::Join;
     if has_inputs || this.value_to_free(seen).is_some() || seen.has(state::ARGS) {
@@ -518,4 +525,5 @@ unsafe fn destroy_slowly(cell: NonNull<TaskCell>) {
         // SAFETY: by the contract; there is nothing of the user's to free.
         unsafe { TaskCell::dismantle(cell) };
     }
+    false
 }

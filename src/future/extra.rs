@@ -145,6 +145,8 @@ pub(crate) struct Extra {
     pub(crate) progress: UnsafeCell<(u64, u64)>,
     /// Nanoseconds of CLOCK_MONOTONIC at which it was accepted.
     pub(crate) accepted_at: AtomicU64,
+    /// The same for when it entered the queue; 0 = it waits for its input.
+    pub(crate) queued_at: AtomicU64,
     /// The same for its start; 0 = it has not started.
     pub(crate) started_at: AtomicU64,
     /// The owner's: its place in the table of deadlines, plus 1; 0 = none.
@@ -160,8 +162,8 @@ pub(crate) struct Extra {
     pub(crate) attempts: AtomicU32,
     pub(crate) cpu_ns: AtomicU64,
     /// How its process died: `remote::Death`, packed.
-    pub(crate) death: AtomicU64,
-    pub(crate) max_rss: AtomicU64,
+    pub(crate) death: AtomicU32,
+    pub(crate) max_rss_kib: AtomicU32,
 }
 
 const CLASS: usize = 1;
@@ -182,6 +184,7 @@ impl Extra {
                 message: UnsafeCell::new(Text::EMPTY),
                 progress: UnsafeCell::new((0, 0)),
                 accepted_at: AtomicU64::new(0),
+                queued_at: AtomicU64::new(0),
                 started_at: AtomicU64::new(0),
                 timer: AtomicU32::new(0),
                 charged: AtomicU64::new(0),
@@ -190,8 +193,8 @@ impl Extra {
                 function: AtomicU32::new(0),
                 attempts: AtomicU32::new(0),
                 cpu_ns: AtomicU64::new(0),
-                death: AtomicU64::new(0),
-                max_rss: AtomicU64::new(0),
+                death: AtomicU32::new(0),
+                max_rss_kib: AtomicU32::new(0),
             });
         }
         Some(place)

@@ -34,6 +34,17 @@ pub(crate) enum Action {
     Join(TaskRef),
 }
 
+impl Action {
+    /// Not for the user's thread to call.
+    pub(super) fn is_internal(&self) -> bool {
+        !matches!(self, Action::Callback(..))
+    }
+
+    pub(super) fn is_delivery(&self) -> bool {
+        matches!(self, Action::Deliver(..))
+    }
+}
+
 /// Where a hook's memory came from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Home {
@@ -203,12 +214,11 @@ impl TaskCell {
         })
     }
 
-    /// The hooks that are the library's own, oldest first, linked by `Hook::link`; the
-    /// callbacks stay. Under LOCK.
+    /// The hooks of the wanted kind, oldest first, linked by `Hook::link`; the others stay.
     ///
     /// # Safety
     /// LOCK is held.
-    pub(super) unsafe fn take_internal_hooks(&self) -> *mut Hook {
+    pub(super) unsafe fn take_hooks(&self, wanted: impl Fn(&Action) -> bool) -> *mut Hook {
         let mut first = ptr::null_mut();
         let mut tail = &raw mut first;
         self.hooks.with_mut(|newest| {
@@ -219,7 +229,7 @@ impl TaskCell {
                 while !(*newest).is_null() {
                     let hook = (*before).next;
                     let was_end = hook == end;
-                    if matches!((*hook).action, Some(Action::Callback(..))) {
+                    if !(*hook).action.as_ref().is_some_and(&wanted) {
                         before = hook;
                     } else {
                         remove_after(newest, before);

@@ -89,7 +89,7 @@ pub(crate) fn of_none() -> Result<TaskRef> {
     // SAFETY: fresh, one reference.
     let cell = unsafe { TaskRef::from_raw(cell) };
     let _ = cell.state.lock();
-    cell.state.settle_locked(Outcome::Succeeded, None);
+    cell.state.settle_locked(Outcome::Succeeded, None, 0);
     Ok(cell)
 }
 
@@ -145,8 +145,10 @@ fn settle(output: &TaskRef, outcome: Outcome, payload: Payload, list: &mut WorkL
         return;
     }
     // SAFETY: LOCK is held, not settled, and joins record nothing.
-    let payload = unsafe { output.write_payload(payload) };
-    let before = output.state.settle_locked(outcome, Some(payload));
+    let before = unsafe {
+        let payload = output.write_payload(payload);
+        output.deliver_and_settle(output, seen, outcome, Some(payload), 0)
+    };
     if before.has(HOOKS | ARGS) {
         list.settled(output.clone());
     }

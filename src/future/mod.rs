@@ -45,7 +45,8 @@
 //! F6. The executor of an unsettled task is alive for whoever holds the cell's LOCK: its
 //!     pool cannot end before each accepted task has started or settled, which the LOCK
 //!     delays. It is alive for the runner, who is one of its threads or holds a seat.
-//!     Nobody else follows the pointer.
+//!     Nobody else follows the pointer. A continuation that is not queued has none there, but
+//!     a reference in its arguments, which are its own until it starts or settles.
 //! F7. A cell is on at most one due list or work list. Between settling and the end of its
 //!     callbacks that place belongs to the thread that set DRAINING; before it starts, a
 //!     continuation's own link belongs to whoever consumed its hook; after the last

@@ -224,7 +224,7 @@ fn do_deed(deed: Deed, cell: TaskRef) {
     match deed {
         Deed::Drop | Deed::Release => {}
         Deed::Cancel => {
-            if promise::cancel(&cell, true) == Ok(Cancel::Done) {
+            if promise::cancel(&cell, promise::Reach::Stop) == Ok(Cancel::Done) {
                 note(Event::Cancelled);
             }
         }
@@ -243,7 +243,7 @@ fn do_deed(deed: Deed, cell: TaskRef) {
                 due::run_pending();
                 wait_for(&output);
             } else {
-                let _ = promise::cancel(&output, false);
+                let _ = promise::cancel(&output, promise::Reach::Pending);
             }
         }
         Deed::Poll | Deed::Watch => {
@@ -479,7 +479,10 @@ fn straight_against_one() {
         straight_against(script, &[Deed::Release], None);
         straight_against(script, &[Deed::Cancel], Some(2));
         straight_against(script, &[Deed::Wait], Some(2));
+        // One alone: a second callback would make up for a first that was forgotten.
+        straight_against(script, &[Deed::Call], Some(2));
         straight_against(script, &[Deed::CallTwice], Some(2));
+        straight_against(script, &[Deed::Watch], Some(2));
         straight_against(script, &[Deed::Poll], Some(2));
     }
     straight_against(Script::Answer, &[Deed::Cancel], Some(3));

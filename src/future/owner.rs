@@ -5,7 +5,9 @@ use super::buffer::BufferRef;
 use super::cell::{TaskCell, TaskRef};
 use super::extra::Text;
 use super::registry::Links;
+use super::settle::Verdict;
 use super::state::Outcome;
+use crate::error;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -62,6 +64,8 @@ pub(crate) mod attention {
 /// How far a task was when somebody other than its runner settled it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// Not queued: it waits for its input, and the executor keeps its deadlines.
+    Waiting,
     /// Not started.
     Queued,
     /// Its function had not returned.
@@ -70,13 +74,23 @@ pub(crate) enum Stage {
     Detached,
 }
 
+/// A task that an executor does not take.
+pub(crate) struct Refused {
+    pub(crate) task: TaskRef,
+    /// How to settle it, if it must not run elsewhere.
+    pub(crate) verdict: Option<Verdict>,
+}
+
 /// What futures ask of an executor. Each function is called contained (rule U1) and calls
 /// no user code.
 pub(crate) struct Vtable {
     pub(crate) kind: Kind,
     /// Takes a task whose time has come; gives it back if it takes no work any more.
     /// `in_order`: behind everything accepted so far.
-    pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, in_order: bool) -> Result<(), TaskRef>,
+    pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, in_order: bool) -> Result<(), Refused>,
+    /// Keeps the deadlines of a task that will be given to `enqueue` later, from now on until it
+    /// is settled. Nobody else knows the task.
+    pub(crate) keep_time: unsafe fn(NonNull<Owner>, &TaskRef) -> error::Result<()>,
     /// A task of this executor was settled by somebody other than its runner.
     pub(crate) settled: unsafe fn(NonNull<Owner>, &TaskCell, Outcome, Stage),
     /// A task returned CFUT_DETACH: it stays alive, and unfinished business, until it is

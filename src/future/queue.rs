@@ -2,7 +2,12 @@
 //!
 //! An entry is the hook that waited in the future: adding allocates it, so a completion
 //! cannot fail for lack of memory. Everything is under one lock, held for a few
-//! instructions; nobody is called under it.
+//! instructions; nobody is called under it. Whoever settles a future takes it with the future's
+//! LOCK held; nobody does the other way round.
+//!
+//! Entries come just before their futures settle, and `next` waits for the rest. So whoever has
+//! seen a future settled finds it in the queue, and what settles because of that comes after it.
+//! Of two that settle at the same time either may be first.
 //!
 //! The descriptor is level-triggered by construction: the pipe holds a byte exactly while
 //! entries wait. The byte goes in and comes out under the lock.
@@ -140,7 +145,14 @@ impl Queue {
         }
         // SAFETY: taken out of the queue, so ours.
         match unsafe { Hook::consume(hook) } {
-            Some(Action::Delivered(future, tag)) => Ok(Next::Entry(future, tag)),
+            Some(Action::Delivered(future, tag)) => {
+                if !future.snapshot().is_settled() {
+                    // Whoever settles it has put it here and is about to give LOCK back.
+                    let _settled = future.state.lock();
+                    future.state.unlock(0, 0);
+                }
+                Ok(Next::Entry(future, tag))
+            }
             _ => Ok(Next::End), // not reached: only deliveries are in the queue
         }
     }
@@ -200,7 +212,7 @@ pub(crate) fn add(queue: &QueueRef, future: &TaskRef, tag: u64) -> Result<()> {
     Ok(())
 }
 
-/// Turns a delivery into an entry of its queue; any other hook is given back.
+/// Turns a delivery of a settled future into an entry of its queue; any other hook is given back.
 ///
 /// # Safety
 /// The hook is in no ring and nobody else refers to it.
@@ -210,6 +222,46 @@ pub(super) unsafe fn deliver(future: &TaskRef, hook: NonNull<Hook>) -> Option<No
         Some(queue) => queue,
         None => return Some(hook),
     };
+    // SAFETY: a delivery, just redirected.
+    drop(unsafe { enter(queue, hook) });
+    None
+}
+
+/// Turns the deliveries of a future that is about to settle into entries. Whoever sleeps for the
+/// last of them is woken when the answer goes: only then is the future settled.
+///
+/// # Safety
+/// The future's LOCK is held.
+pub(super) unsafe fn deliver_all(future: &TaskRef) -> Option<Sleeper> {
+    let mut sleeper = None;
+    // SAFETY: by the contract.
+    let mut next = unsafe { future.take_hooks(Action::is_delivery) };
+    while let Some(hook) = NonNull::new(next) {
+        // SAFETY: out of the ring and ours; redirected before it is entered.
+        unsafe {
+            next = *Hook::link(hook);
+            if let Some(queue) = Hook::redirect(hook, future) {
+                sleeper = enter(queue, hook).or(sleeper);
+            }
+        }
+    }
+    sleeper
+}
+
+/// A queue in which somebody sleeps for an entry: is woken when this goes.
+pub(super) struct Sleeper(QueueRef);
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.0.signal.wake_one();
+    }
+}
+
+/// Puts a redirected hook into its queue.
+///
+/// # Safety
+/// The hook is in no ring and nobody else refers to it.
+unsafe fn enter(queue: QueueRef, hook: NonNull<Hook>) -> Option<Sleeper> {
     let mut entries = queue.entries.lock();
     if entries.closed {
         drop(entries);
@@ -236,8 +288,5 @@ pub(super) unsafe fn deliver(future: &TaskRef, hook: NonNull<Hook>) -> Option<No
         queue.signal.fetch_add(1, Ordering::Relaxed);
     }
     drop(entries);
-    if wake {
-        queue.signal.wake_one();
-    }
-    None
+    wake.then_some(Sleeper(queue))
 }

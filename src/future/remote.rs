@@ -188,14 +188,14 @@ pub(crate) struct Death {
 
 impl Death {
     /// As a number that is never 0.
-    fn pack(self) -> u64 {
-        1 << 32
-            | u64::from(self.out_of_memory) << 16
-            | u64::from(self.exit_code) << 8
-            | u64::from(self.signal)
+    fn pack(self) -> u32 {
+        1 << 24
+            | u32::from(self.out_of_memory) << 16
+            | u32::from(self.exit_code) << 8
+            | u32::from(self.signal)
     }
 
-    fn unpack(bits: u64) -> Option<Death> {
+    fn unpack(bits: u32) -> Option<Death> {
         (bits != 0).then_some(Death {
             signal: bits as u8,
             exit_code: (bits >> 8) as u8,
@@ -217,14 +217,25 @@ pub(crate) struct Report {
     pub(crate) code: i32,
     pub(crate) message: Text,
     pub(crate) payload: Payload,
-    /// How far it said it was, at last.
-    pub(crate) progress: (u64, u64),
     /// In ticks.
     pub(crate) queued: u64,
     pub(crate) ran: u64,
 }
 
 impl TaskCell {
+    /// Notes how far the task says it was, when it cannot be asked any more.
+    pub(crate) fn note_progress(&self, progress: (u64, u64)) {
+        if progress == (0, 0) {
+            return;
+        }
+        let seen = self.state.lock();
+        if let Some(extra) = self.extra_in(seen) {
+            // SAFETY: LOCK is held.
+            extra.progress.with_mut(|place| unsafe { *place = progress });
+        }
+        self.state.unlock(0, 0);
+    }
+
     /// Notes how the task's process died; before the future settles.
     pub(crate) fn note_death(&self, death: Death) {
         if let Some(extra) = self.extra_in(self.snapshot()) {
@@ -241,7 +252,7 @@ impl TaskCell {
         (pid != 0).then(|| Process {
             pid,
             cpu_ns: extra.cpu_ns.load(Ordering::Relaxed),
-            max_rss: extra.max_rss.load(Ordering::Relaxed),
+            max_rss: u64::from(extra.max_rss_kib.load(Ordering::Relaxed)) * 1024,
         })
     }
 
@@ -296,10 +307,6 @@ fn record(cell: &TaskRef, report: Report) -> bool {
     }
     // SAFETY: LOCK is held, not settled, nothing recorded.
     let bits = unsafe { cell.write_verdict(seen, report.code, report.message, report.payload) };
-    if let (Some(extra), true) = (cell.extra_in(seen), report.progress != (0, 0)) {
-        // SAFETY: LOCK is held.
-        extra.progress.with_mut(|place| unsafe { *place = report.progress });
-    }
     cell.state.record_locked(report.outcome, bits.unwrap_or(PayloadBits::NONE));
     true
 }

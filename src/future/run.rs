@@ -360,7 +360,7 @@ pub(super) unsafe fn complete(cell: NonNull<TaskCell>, code: i32) -> Ended {
             0 => finish(cell),
             DETACH => detach(cell),
             code => {
-                let ended = fail(&borrow(cell), code);
+                let ended = settle_returned(&borrow(cell), Some(code));
                 super::cell::release(cell);
                 ended
             }
@@ -392,9 +392,14 @@ unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
                 Ended::Settled(outcome)
             }
             Finish::Watched(after) => {
-                cell.as_ref().after_finish(&borrow(cell), after);
+                cell.as_ref().state.wake_all();
                 super::cell::release(cell);
                 Ended::Settled(after.outcome())
+            }
+            Finish::Hooked => {
+                let ended = settle_returned(&borrow(cell), None);
+                super::cell::release(cell);
+                ended
             }
             Finish::TooLate => {
                 cell.as_ref().state.leave_task();
@@ -405,18 +410,26 @@ unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
     }
 }
 
-#[cold]
-fn fail(cell: &TaskRef, code: i32) -> Ended {
+/// The function returned, with a failure if that is given: settles the future under LOCK.
+#[inline(never)]
+fn settle_returned(cell: &TaskRef, failure: Option<i32>) -> Ended {
     let seen = cell.state.lock();
     if seen.is_settled() {
         cell.state.unlock(0, 0);
         cell.state.leave_task();
         return Ended::TooLate;
     }
-    cell.set_code(code);
-    let before = cell.state.settle_locked(Outcome::Failed, None);
+    let outcome = match failure {
+        Some(code) => {
+            cell.set_code(code);
+            Outcome::Failed
+        }
+        None => seen.recorded_outcome(),
+    };
+    // SAFETY: LOCK is held and it is not settled.
+    let before = unsafe { cell.deliver_and_settle(cell, seen, outcome, None, IN_TASK) };
     cell.after_settling(cell, before);
-    Ended::Settled(Outcome::Failed)
+    Ended::Settled(outcome)
 }
 
 /// # Safety

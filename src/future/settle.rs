@@ -1,8 +1,9 @@
 //! Settling a future, and everything that follows from it.
 //!
-//! Order: the word changes (and sleepers are woken); then, in this thread and before
-//! anything of the user's runs, the library's own hooks are carried out in the order added;
-//! then the callbacks become due here. Settling a join may settle further joins: that is a
+//! Order: completion queues get the future; the word changes (and sleepers are woken); then, in
+//! this thread and before anything of the user's runs, the library's other own hooks are carried
+//! out in the order added; then the callbacks become due here. Queues come first so that whoever
+//! sees the future settled finds it there, in front of all that settles because of that. Settling a join may settle further joins: that is a
 //! loop over a work list, not a recursion, so chains of any length need no stack.
 
 use super::cell::{TaskCell, TaskRef};
@@ -11,9 +12,10 @@ use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
 use super::owner::{Owner, OwnerRef, Stage};
+use super::queue;
 use super::result::Payload;
 use super::state::{
-    ARGS, DETACHED, DRAINING, HOOKS, IN_TASK, LOCK, Outcome, PayloadBits, Snapshot, WAITERS,
+    ARGS, DETACHED, DRAINING, HOOKS, IN_TASK, LOCK, Outcome, PayloadBits, Snapshot,
 };
 use crate::error::{Result, fail};
 use crate::sync::Ordering;
@@ -68,21 +70,48 @@ impl TaskCell {
         seen: Snapshot,
         verdict: Verdict,
     ) {
-        let stage = stage(seen);
         // F6: under LOCK an unsettled task keeps its executor alive long enough to
         // take a reference.
         // SAFETY: LOCK is held.
-        let owner = unsafe { self.retain_owner(seen) };
+        let (owner, stage) = match unsafe { self.retain_owner(seen) } {
+            Some(owner) => (Some(owner), stage(seen)),
+            // SAFETY: as above.
+            None => (unsafe { self.retain_timekeeper(seen) }, Stage::Waiting),
+        };
         // SAFETY: by the contract.
         let payload =
             unsafe { self.write_verdict(seen, verdict.code, verdict.message, verdict.payload) };
-        let before = self.state.settle_locked(verdict.outcome, payload);
+        // SAFETY: by the contract.
+        let before = unsafe { self.deliver_and_settle(this, seen, verdict.outcome, payload, 0) };
         if let Some(owner) = owner {
             let settled = owner.vtable.settled;
             // SAFETY: the reference keeps the executor alive.
             unsafe { settled(owner.as_ptr(), self, verdict.outcome, stage) };
         }
         self.after_settling(this, before);
+    }
+
+    /// `State::settle_locked` after the deliveries that come before it.
+    ///
+    /// # Safety
+    /// LOCK is held with `seen`, and the future is not settled.
+    pub(super) unsafe fn deliver_and_settle(
+        &self,
+        this: &TaskRef,
+        seen: Snapshot,
+        outcome: Outcome,
+        payload: Option<PayloadBits>,
+        done: u32,
+    ) -> Snapshot {
+        if !seen.has(HOOKS) {
+            return self.state.settle_locked(outcome, payload, done);
+        }
+        // SAFETY: by the contract.
+        let (sleepers, rest) = unsafe { (queue::deliver_all(this), self.has_hooks()) };
+        let done = if rest { done } else { done | HOOKS };
+        let before = self.state.settle_locked(outcome, payload, done);
+        drop(sleepers);
+        before
     }
 
     /// Code, message and payload of an outcome that is about to be published. Payload None:
@@ -124,8 +153,8 @@ impl TaskCell {
         NonNull::new(owner).map(|owner| unsafe { OwnerRef::retain(owner) })
     }
 
-    /// What follows when a future has settled. `before` is the word before (or after, for
-    /// `finish`): what counts is which flags were up.
+    /// What follows when a future has settled. `before` is the word before: what counts is which
+    /// flags were up.
     pub(super) fn after_settling(&self, this: &TaskRef, before: Snapshot) {
         if !before.has(HOOKS | ARGS) {
             return;
@@ -133,14 +162,6 @@ impl TaskCell {
         let mut list = WorkList::new();
         list.settled(this.clone());
         list.run();
-    }
-
-    /// The same for `State::finish`, which leaves waking to its caller.
-    pub(super) fn after_finish(&self, this: &TaskRef, after: Snapshot) {
-        if after.has(WAITERS) {
-            self.state.wake_all();
-        }
-        self.after_settling(this, after);
     }
 }
 
@@ -187,7 +208,8 @@ impl WorkList {
     fn carry_out_hooks(&mut self, cell: TaskRef) {
         let seen = cell.state.lock();
         // SAFETY: LOCK is held.
-        let (mut hook, callbacks) = unsafe { (cell.take_internal_hooks(), cell.has_hooks()) };
+        let (mut hook, callbacks) =
+            unsafe { (cell.take_hooks(Action::is_internal), cell.has_hooks()) };
         let user_has_calls = callbacks || seen.has(ARGS);
         cell.state.unlock(0, if user_has_calls { 0 } else { DRAINING | HOOKS });
         while let Some(this) = NonNull::new(hook) {
@@ -209,7 +231,7 @@ impl WorkList {
     pub(super) unsafe fn carry_out(&mut self, cell: &TaskRef, hook: NonNull<Hook>) {
         // A delivery keeps its hook: it becomes the entry in the queue.
         // SAFETY: by the contract.
-        let hook = match unsafe { super::queue::deliver(cell, hook) } {
+        let hook = match unsafe { queue::deliver(cell, hook) } {
             Some(hook) => hook,
             None => return,
         };

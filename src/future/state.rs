@@ -13,7 +13,7 @@
 //! | 8 | STOP | `request_stop` | the task was asked to stop |
 //! | 9 | IN_TASK | as RUNNING; cleared by its runner | the task function is on some stack: outcomes are recorded, not settled |
 //! | 10 | RECORDED | `record_locked`, `record_plain` | outcome and payload are chosen; the second recording is refused |
-//! | 11 | DRAINING | `settle_locked`, `finish`, hooks | callbacks are being run by one thread |
+//! | 11 | DRAINING | `settle_locked`, hooks | callbacks are being run by one thread |
 //! | 12 | EXTRA | hooks of `extra` | the owner slot holds an `Extra` that in turn has the owner |
 //! | 13 | TAKEN | `take` | the value was moved out |
 //! | 14 | DETACHED | `detach` | the function returned, a retained promise will settle it |
@@ -51,9 +51,12 @@ pub(crate) enum Finish {
     /// The future settled here. `last`: the runner's reference was the last one and is
     /// gone; the caller destroys the cell.
     Settled { outcome: Outcome, last: bool },
-    /// The same, but somebody waits or has hooks: the runner still has its reference, and
-    /// wakes them before it drops it.
+    /// The same, but somebody waits: the runner still has its reference, and wakes them before
+    /// it drops it.
     Watched(Snapshot),
+    /// Nothing: there are hooks, some of which come before the end. The runner settles it under
+    /// LOCK.
+    Hooked,
     /// Somebody settled it while the function ran (a time-out); the runner still has its
     /// reference.
     TooLate,
@@ -227,15 +230,11 @@ impl State {
         // AcqRel: Release publishes the result to `wait` and the getters; Acquire takes
         // over what another thread recorded or hooked in.
         let result = self.transition(Ordering::AcqRel, |now| {
-            if now.is_settled() {
+            if now.is_settled() || now.has(HOOKS) {
                 return None;
             }
-            let outcome = if now.has(RECORDED) { now.outcome() } else { Outcome::Succeeded };
-            let mut next = now.settled_as(outcome).with(0, IN_TASK);
-            watched = now.has(WAITERS | HOOKS);
-            if now.has(HOOKS) {
-                next = next.with(DRAINING, 0);
-            }
+            let mut next = now.settled_as(now.recorded_outcome()).with(0, IN_TASK);
+            watched = now.has(WAITERS);
             if !watched {
                 next = Snapshot(next.0 - ONE_REF);
             }
@@ -244,7 +243,8 @@ impl State {
         match result {
             Ok((_, after)) if watched => Finish::Watched(after),
             Ok((_, after)) => Finish::Settled { outcome: after.outcome(), last: after.refs() == 0 },
-            Err(_) => Finish::TooLate,
+            Err(now) if now.is_settled() => Finish::TooLate,
+            Err(_) => Finish::Hooked,
         }
     }
 
@@ -335,16 +335,22 @@ impl State {
         self.unlock(STARTED, ARGS);
     }
 
-    /// Settles and gives the lock back; the answer is the word before. The caller has
-    /// seen under the lock that it was not settled, and holds a reference.
-    pub(crate) fn settle_locked(&self, outcome: Outcome, payload: Option<PayloadBits>) -> Snapshot {
+    /// Settles, takes the flags `done` back and gives the lock back; the answer is the word
+    /// before, without these flags. The caller has seen under the lock that it was not settled,
+    /// and holds a reference.
+    pub(crate) fn settle_locked(
+        &self,
+        outcome: Outcome,
+        payload: Option<PayloadBits>,
+        done: u32,
+    ) -> Snapshot {
         // Release: publishes the outcome's fields to `wait` and the getters.
         let before = self.apply(Ordering::Release, |now| {
-            let mut next = now.settled_as(outcome).with(0, UNLOCK);
+            let mut next = now.settled_as(outcome).with(0, UNLOCK | done);
             if let Some(payload) = payload {
                 next = next.with(payload.0, PAYLOAD);
             }
-            if now.has(HOOKS | ARGS) {
+            if next.has(HOOKS | ARGS) {
                 next = next.with(DRAINING, 0);
             }
             next
@@ -352,7 +358,7 @@ impl State {
         if before.has(WAITERS | LOCK_AWAITED) {
             self.wake_all();
         }
-        before
+        before.with(0, done)
     }
 
     pub(crate) fn wake_all(&self) {

@@ -2,15 +2,18 @@
 //!
 //! A continuation is one block: its own cell, the arguments, and the hook that waits in
 //! its input. Its life is an ordinary task's, but that it is queued when the input settles.
+//!
+//! If it has time-outs, its executor keeps them from the beginning. One that has been shut down
+//! by the time the input settles keeps none: such a task does not run then.
 
-use super::cell::{FreeFn, TaskCell, TaskRef};
+use super::cell::{FreeFn, Kind, TaskCell, TaskRef};
 use super::due;
 use super::extra::Spec;
 use super::hook::{self, Action, DoneFn, Home, Hook};
 use super::make::Work;
-use super::owner::OwnerRef;
+use super::owner::{OwnerRef, Refused};
 use super::settle;
-use super::state::ARGS;
+use super::state::{ARGS, EXTRA, Snapshot};
 use crate::error::{Error, Result};
 use crate::shared::Shared;
 use std::ffi::c_void;
@@ -64,6 +67,8 @@ pub(crate) fn continue_with(
     let has_handle = !matches!(call, ThenCall::Callback(_));
     let refs = if has_handle { 2 } else { 1 };
     let args = ThenArgs { call, argument, free, input: input.clone(), owner };
+    let timed = spec.as_ref().is_some_and(|spec| spec.has_deadline());
+    let keeper = args.owner.clone().filter(|_| timed);
     let no_memory = || Error::no_memory("a continuation", super::arena::block_size(2));
     let cell = TaskCell::allocate(Work::Then(args), refs).ok_or_else(no_memory)?;
     // SAFETY: fresh; one reference is for the hook, the other for the handle.
@@ -74,6 +79,13 @@ pub(crate) fn continue_with(
         if for_hook.add_extra(Some(spec)).is_none() {
             for_hook.return_arguments();
             return Err(Error::no_memory("the options of a task", 128));
+        }
+    }
+    if let Some(keeper) = keeper {
+        // SAFETY: the reference keeps the executor alive.
+        if let Err(error) = unsafe { (keeper.vtable.keep_time)(keeper.as_ptr(), &for_hook) } {
+            for_hook.return_arguments();
+            return Err(error);
         }
     }
     let hook = for_hook.then_hook();
@@ -101,7 +113,7 @@ pub(super) fn start(output: TaskRef) {
     let Some(owner) = owner else { return due::push_start(output) };
     // SAFETY: `owner` keeps the executor alive.
     let refused = unsafe { (owner.vtable.enqueue)(owner.as_ptr(), output, in_order) };
-    if let Err(output) = refused {
+    if let Err(Refused { task: output, verdict }) = refused {
         let seen = output.state.lock();
         let pending = seen.is_pending();
         if pending {
@@ -109,9 +121,25 @@ pub(super) fn start(output: TaskRef) {
             unsafe { output.change_owner(std::ptr::null_mut(), seen) };
         }
         output.state.unlock(0, 0);
-        if pending {
-            due::push_start(output);
+        match verdict {
+            Some(verdict) => drop(output.settle_if(&output, |seen| seen.is_pending(), verdict)),
+            None if pending => due::push_start(output),
+            None => {}
         }
+    }
+}
+
+impl TaskCell {
+    /// The executor that keeps the deadlines of a continuation that is not queued yet.
+    ///
+    /// # Safety
+    /// LOCK is held with `seen`, and the future is not settled.
+    pub(super) unsafe fn retain_timekeeper(&self, seen: Snapshot) -> Option<OwnerRef> {
+        if self.kind() != Kind::Then || !seen.is_pending() || !seen.has(ARGS) || !seen.has(EXTRA) {
+            return None;
+        }
+        // SAFETY: PENDING and locked, so nobody consumes the arguments.
+        unsafe { (*self.then_args().as_ptr()).owner.clone() }
     }
 }
 

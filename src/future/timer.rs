@@ -92,6 +92,17 @@ impl Timers {
         Some(remove_at(&mut heap, 0).task)
     }
 
+    /// Takes out a task that is not queued yet.
+    pub(crate) fn take_waiting(&self) -> Option<TaskRef> {
+        let mut heap = self.heap.lock();
+        // Relaxed: changed by whoever queues the task, who finds that it has been settled.
+        let waits = |entry: &Entry| {
+            extra(&entry.task).is_some_and(|extra| extra.queued_at.load(Ordering::Relaxed) == 0)
+        };
+        let place = heap.iter().rposition(waits)?;
+        Some(remove_at(&mut heap, place).task)
+    }
+
     /// The next deadline to pass, if there is one.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.lock().first().map(|entry| entry.deadline).filter(|&next| next != NEVER)

@@ -73,7 +73,7 @@ mod crash {
     /// signal at the n-th passage (0: exit with status 3), in the first process alone that can
     /// create the file `CFUT_CRASH_ONCE`.
     pub(crate) fn crash_point(name: &str) {
-        let Some(wanted) = variable(c"CFUT_CRASH_AT") else { return };
+        let Some(wanted) = wanted() else { return };
         let mut parts = wanted.split(':');
         if parts.next() != Some(name) {
             return;
@@ -106,9 +106,9 @@ mod crash {
         }
     }
 
-    fn variable(name: &CStr) -> Option<&'static str> {
+    fn wanted() -> Option<&'static str> {
         // SAFETY: the processes of a pool change this variable never.
-        let value = unsafe { libc::getenv(name.as_ptr()) };
+        let value = unsafe { libc::getenv(c"CFUT_CRASH_AT".as_ptr()) };
         // SAFETY: a text, which stays.
         (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) })?.to_str().ok()
     }

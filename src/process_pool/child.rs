@@ -266,8 +266,8 @@ pub(super) struct Ended {
 
 /// A task that was in a worker when it ended.
 pub(super) enum Left {
-    /// It had begun.
-    Begun(TaskRef),
+    /// It had begun, and said that it had come so far.
+    Begun(TaskRef, (u64, u64)),
     /// It had not.
     Waiting(TaskRef),
 }
@@ -281,7 +281,10 @@ impl Child {
             let slot = self.order.pop_back()?;
             let begun = self.wire.is_started(slot);
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
-                Slot::Handed(handed) if begun => return Some(Left::Begun(handed.task)),
+                Slot::Handed(handed) if begun => {
+                    let progress = self.wire.slot(slot).progress();
+                    return Some(Left::Begun(handed.task, progress));
+                }
                 Slot::Handed(handed) => return Some(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}
             }

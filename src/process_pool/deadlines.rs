@@ -39,8 +39,11 @@ impl Pool {
     /// A task with a run time-out has been handed over, and may begin at once.
     pub(super) fn expect_start(&self, task: &TaskRef, spec: &Spec, now: Instant) {
         let Some(extra) = task.extra_in(task.snapshot()) else { return };
-        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed)); // published with the task
-        let waiting = first_deadline(accepted, &[spec.queue_timeout, spec.total_timeout]);
+        // Relaxed, both: published with the task.
+        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+        let queued = Instant(extra.queued_at.load(Ordering::Relaxed));
+        let waiting = first_deadline(accepted, &[spec.total_timeout])
+            .min(first_deadline(queued, &[spec.queue_timeout]));
         let running = first_deadline(now, &[spec.run_timeout]);
         if self.timers.enter(task, waiting.min(running)) {
             self.poller.wake();
@@ -201,21 +204,22 @@ impl Pool {
 }
 
 fn pending_passed(spec: &Spec, extra: &Extra, handed: bool, now: Instant) -> Passed {
-    let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed)); // published with the task
-    let passed = |timeout: i64| {
-        let deadline = first_deadline(accepted, &[timeout]);
-        deadline != NEVER && deadline <= now
-    };
+    // Relaxed, both: published with the entry in the table.
+    let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+    let queued = Instant(extra.queued_at.load(Ordering::Relaxed));
+    let by_total = first_deadline(accepted, &[spec.total_timeout]);
+    // 0: a piped task that waits for its input.
+    let by_queue =
+        if queued.0 == 0 { NEVER } else { first_deadline(queued, &[spec.queue_timeout]) };
     let expire = |option, timeout| Passed::Expire { option, timeout, running: false };
-    if passed(spec.queue_timeout) {
+    if by_queue <= now {
         return expire("CFUT_TASK_QUEUE_TIMEOUT_NS", spec.queue_timeout);
     }
-    if passed(spec.total_timeout) {
+    if by_total <= now {
         return expire("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout);
     }
-    let waiting = first_deadline(accepted, &[spec.queue_timeout, spec.total_timeout]);
-    let running = if handed { first_deadline(now, &[spec.run_timeout]) } else { NEVER };
-    Passed::Again(waiting.min(running))
+    let by_run = if handed { first_deadline(now, &[spec.run_timeout]) } else { NEVER };
+    Passed::Again(by_queue.min(by_total).min(by_run))
 }
 
 fn running_passed(spec: &Spec, extra: &Extra, began: Option<u64>, now: Instant) -> Passed {

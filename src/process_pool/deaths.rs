@@ -25,6 +25,15 @@ const KILLED: u8 = signal::KILL as u8;
 /// CFUT_CRASHED's place for a code: a crash has none.
 const NO_CODE: i32 = 0;
 
+/// How a begun task was lost.
+struct Loss<'a> {
+    child: &'a Child,
+    ended: &'a Ended,
+    text: &'a Line,
+    /// How far it said it was.
+    progress: (u64, u64),
+}
+
 impl Pool {
     /// Has a worker killed; its tasks are seen to when the supervisor says that it has ended.
     pub(super) fn kill_child(&self, state: &mut State, child: &mut Child, why: Why) {
@@ -71,8 +80,9 @@ impl Pool {
         let mut crashed = false;
         while let Some(task) = child.take_last() {
             match task {
-                Left::Begun(task) => {
-                    crashed |= self.lose(state, &child, task, &ended, &text, round);
+                Left::Begun(task, progress) => {
+                    let loss = Loss { child: &child, ended: &ended, text: &text, progress };
+                    crashed |= self.lose(state, task, loss, round);
                 }
                 Left::Waiting(task) => self.requeue(state, task, round),
             }
@@ -87,19 +97,14 @@ impl Pool {
     }
 
     /// A task that was running in a worker which has ended; true: it is lost.
-    fn lose(
-        &self,
-        state: &mut State,
-        child: &Child,
-        task: TaskRef,
-        ended: &Ended,
-        text: &Line,
-        round: &mut Round,
-    ) -> bool {
+    fn lose(&self, state: &mut State, task: TaskRef, loss: Loss, round: &mut Round) -> bool {
+        let Loss { child, ended, text, progress } = loss;
         self.mark_started(&task);
+        task.note_progress(progress);
         self.leave_place(&task, child, ended.cpu_ns);
         let runs = task.extra_in(task.snapshot()).map_or(1, |extra| {
-            extra.max_rss.store(ended.max_rss, Ordering::Relaxed); // published by settling
+            let kib = u32::try_from(ended.max_rss / 1024).unwrap_or(u32::MAX);
+            extra.max_rss_kib.store(kib, Ordering::Relaxed); // published by settling
             extra.attempts.load(Ordering::Relaxed) // P1
         });
         let most = task.spec().map_or(1, |spec| spec.attempts);
@@ -148,7 +153,6 @@ impl Pool {
                 code: verdict.code,
                 message: verdict.message,
                 payload: Payload::None,
-                progress: (0, 0),
                 queued: 0,
                 ran: 0,
             };
@@ -191,7 +195,6 @@ fn report(outcome: Outcome, message: &[u8]) -> Report {
         code: NO_CODE,
         message: Text::copy(message).unwrap_or(Text::EMPTY),
         payload: Payload::None,
-        progress: (0, 0),
         queued: 0,
         ran: 0,
     }

@@ -118,8 +118,12 @@ impl Pool {
             // As many at once as leave something for the others.
             let ready = state.children().filter(|child| self.takes(child, ahead)).count();
             let share = state.backlog.len().div_ceil(ready.max(1)).clamp(1, ahead as usize);
-            for number in 0..state.children.len() {
-                given |= self.fill(state, number, ahead, share, now);
+            for idle in [true, false] {
+                for number in 0..state.children.len() {
+                    if state.is_idle(number) == idle {
+                        given |= self.fill(state, number, ahead, share, now);
+                    }
+                }
             }
         }
     }
@@ -223,11 +227,14 @@ impl Pool {
 
     // ---- taking back ----
 
-    /// Whether an idle worker is to look again soon for what waits behind a task that has only
-    /// just begun.
+    /// Whether the manager is to look again soon for what waits behind a task that has only just
+    /// begun: an idle worker could have it.
     pub(super) fn wants_rebalance(&self, state: &State) -> bool {
-        state.children().any(|child| child.phase == Phase::Ready && child.in_flight == 0)
-            && state.children().any(|child| child.order.len() > 1)
+        if !state.children().any(|child| child.order.len() > 1) || self.is_crowded(state) {
+            return false;
+        }
+        let idle = |child: &Child| child.phase == Phase::Ready && child.in_flight == 0;
+        state.children().any(idle)
     }
 
     /// Takes everything that has not begun back from a worker that is about to go.

@@ -7,10 +7,12 @@
 
 use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
+use super::notifier::Batch;
 use super::pool::{Phase, Pool, State};
 use super::results::Round;
 use super::shutdown::LEAVE_NS;
 use crate::error::{Error, Kind, Result};
+use crate::future::due::List;
 use crate::future::owner::OwnerRef;
 use crate::platform::clock::Instant;
 use crate::platform::poll::WAKE;
@@ -23,8 +25,8 @@ use std::ptr::NonNull;
 pub(super) const SUPERVISOR: u64 = 0;
 /// Looks at the rings before it sleeps, while tasks are under way.
 const LOOKS: u32 = 400;
-/// After it has been asked for in vain.
-const RETRY_NS: u64 = 20_000_000;
+/// After something has been asked for in vain.
+const RETRY_NS: u64 = 5_000_000;
 /// Between two looks for waiting tasks that an idle worker could have.
 const REBALANCE_NS: u64 = 100_000;
 
@@ -72,12 +74,13 @@ impl Pool {
             self.kill_passed(&mut state, now);
             self.see_to_supervisor(&mut state, round, now);
             self.see_to_workers(&mut state, now);
+            state.stalled = false;
             self.dispatch(&mut state, now);
             self.take_ended(&mut state, round);
             if self.is_over(&mut state, now) {
                 return true;
             }
-            self.next_look(&state, now)
+            self.next_look(&mut state, now)
         };
         self.expire_passed(now, round);
         self.settle_round(round);
@@ -154,12 +157,14 @@ impl Pool {
     }
 
     /// When there is something to look at, though nothing may have happened.
-    fn next_look(&self, state: &State, now: Instant) -> Option<Instant> {
+    fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        state.looks_again = self.wants_rebalance(state);
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
-        let rebalance = self.wants_rebalance(state).then(|| now.plus(REBALANCE_NS));
-        let retry =
-            (self.wants_worker(state) || state.supervisor.must_retry()).then(|| now.plus(RETRY_NS));
+        let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
+        let stalled = state.stalled && !state.backlog.is_empty();
+        let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
+            .then(|| now.plus(RETRY_NS));
         let supervisor = self.next_look_at_supervisor(state);
         children.chain([idle, rebalance, retry, supervisor]).flatten().min()
     }
@@ -274,6 +279,9 @@ impl Pool {
     /// The manager's last act.
     fn end(&self) {
         self.advance(Phase::Closing);
+        self.settle_waiting();
+        let calls = List::take();
+        self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
         let dropped = std::mem::replace(&mut self.state.lock().backlog, Backlog::new());
         drop(dropped); // what is left is settled
         // What became due in this thread must be called by somebody.

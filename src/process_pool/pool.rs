@@ -90,6 +90,8 @@ pub(super) struct State {
     pub(super) warm: bool,
     pub(super) started: u64,
     pub(super) stolen: u64,
+    /// The manager will look by itself for tasks that wait behind others.
+    pub(super) looks_again: bool,
     /// How often running tasks were told to stop: 0, 1, or 2 for more.
     pub(super) stop_level: u32,
     /// Running tasks end as CANCELLED with their workers.
@@ -118,6 +120,12 @@ impl State {
         self.children
             .iter_mut()
             .filter_map(|child| child.map(|mut child| unsafe { child.as_mut() }))
+    }
+
+    /// Whether there is a child of this number, with nothing to do.
+    pub(super) fn is_idle(&self, number: usize) -> bool {
+        // SAFETY: as above.
+        self.children[number].is_some_and(|child| unsafe { child.as_ref() }.in_flight == 0)
     }
 
     pub(super) fn child(&mut self, number: u32, generation: u32) -> Option<&mut Child> {
@@ -210,6 +218,7 @@ impl Pool {
             warm: false,
             started: 0,
             stolen: 0,
+            looks_again: false,
             stop_level: 0,
             killing: false,
             kill_by: None,

@@ -13,9 +13,9 @@ use crate::platform::{Errno, host, module, process};
 use crate::transport::bytes::Reader;
 use crate::transport::config::{self, WorkerConfig};
 use crate::transport::control::{Message, Role};
+use crate::transport::entry;
 use crate::transport::function::FunctionRef;
 use crate::transport::link::PROTOCOL;
-use crate::worker::bootstrap;
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
@@ -53,7 +53,7 @@ pub(super) struct Started {
 
 impl Recipe {
     pub(super) fn of(config: &Config) -> Result<Recipe> {
-        let depth = bootstrap::depth() + 1;
+        let depth = entry::depth() + 1;
         if depth > DEEPEST {
             return fail!(
                 NotSupported,
@@ -89,7 +89,7 @@ impl Recipe {
         let start = Message::Start { nonce, protocol: PROTOCOL, version: 0, role, depth };
         ours.send(start.encode().as_bytes(), &[&self.config])
             .map_err(system("the supervisor could not be told what it is for"))?;
-        let entry = bootstrap::Entry::new(spawn::SOCKET, &nonce);
+        let entry = entry::Entry::new(spawn::SOCKET, &nonce);
         let argv = refs(&self.parts.argv, None)?;
         let envp = refs(&self.parts.envp, Some(entry.as_c_str()))?;
         let program = Program {
@@ -132,7 +132,7 @@ fn find_worker(config: &Config) -> Result<Worker> {
         }
         return Ok(Worker { path, is_this: false, is_users: true });
     }
-    if bootstrap::guarded() {
+    if entry::guarded() {
         return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true, is_users: false });
     }
     let Some(directory) = module::own_directory() else {
@@ -186,9 +186,7 @@ impl Parts {
         }
         for variable in process::environment() {
             let name = name_of(variable.to_bytes());
-            let ours = [bootstrap::VARIABLE, bootstrap::DEPTH_VARIABLE]
-                .map(CStr::to_bytes)
-                .contains(&name);
+            let ours = [entry::VARIABLE, entry::DEPTH_VARIABLE].map(CStr::to_bytes).contains(&name);
             let replaced = config.environment.iter().any(|set| name_of(set.as_bytes()) == name);
             if !ours && !replaced {
                 push(&mut parts.envp, variable.to_bytes())?;
@@ -199,7 +197,7 @@ impl Parts {
         }
         let mut line = Line::new();
         // Cannot fail: a number is short.
-        let _ = write!(line, "{}={depth}", Lossy(bootstrap::DEPTH_VARIABLE.to_bytes()));
+        let _ = write!(line, "{}={depth}", Lossy(entry::DEPTH_VARIABLE.to_bytes()));
         push(&mut parts.envp, line.as_bytes())?;
         Ok(parts)
     }

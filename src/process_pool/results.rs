@@ -214,6 +214,7 @@ impl Pool {
             return true;
         };
         self.mark_started(&task);
+        task.note_progress(progress);
         self.leave_place(&task, child, head.cpu_ns);
         note_average(state, head.run_ns);
         let report = match payload {
@@ -222,7 +223,6 @@ impl Pool {
                 code: head.code,
                 message: Text::copy(message).unwrap_or(Text::EMPTY),
                 payload,
-                progress,
                 queued: 0,
                 ran: 0,
             },
@@ -231,7 +231,6 @@ impl Pool {
                 code: NO_MEMORY,
                 message: Text::copy(text.as_bytes()).unwrap_or(Text::EMPTY),
                 payload: Payload::None,
-                progress,
                 queued: 0,
                 ran: 0,
             },

@@ -121,7 +121,6 @@ impl Pool {
             code: verdict.code,
             message: verdict.message,
             payload: crate::future::result::Payload::None,
-            progress: (0, 0),
             queued: 0,
             ran: 0,
         };

@@ -2,7 +2,7 @@
 
 use super::dispatch::lane_of;
 use super::functions::{self, Name};
-use super::pool::{Phase, Pool};
+use super::pool::{Phase, Pool, State};
 use crate::error::{Error, Result, fail};
 use crate::future::bound::{FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
@@ -188,6 +188,7 @@ impl Pool {
         let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
         let now = Instant::now();
         extra.accepted_at.store(now.0, Ordering::Relaxed);
+        extra.queued_at.store(now.0, Ordering::Relaxed);
         let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
         if self.timers.insert(task.clone(), deadline).ok_or_else(no_memory)? {
             self.poller.wake();
@@ -249,12 +250,24 @@ impl Pool {
                 state.backlog.push(lane, task.clone());
             }
             self.dispatch(&mut state, now);
-            self.wants_worker(&state) || state.manager_sleeps && self.wants_rebalance(&state)
+            self.wants_manager(&mut state)
         };
         if wake {
             self.poller.wake();
         }
         Ok(())
+    }
+
+    /// The manager has to make workers for what waits, or to look whether it waits for long.
+    pub(super) fn wants_manager(&self, state: &mut State) -> bool {
+        if self.wants_worker(state) {
+            return true;
+        }
+        if state.looks_again || !self.wants_rebalance(state) {
+            return false;
+        }
+        state.looks_again = true; // once is enough
+        true
     }
 
     // ---- room ----

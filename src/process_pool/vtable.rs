@@ -5,7 +5,7 @@ use super::pool::{Phase, Pool};
 use super::shutdown;
 use crate::error;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, RemoteTable, Stage, Vtable};
+use crate::future::owner::{Kind, Owner, OwnerRef, Refused, RemoteTable, Stage, Vtable};
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::first_deadline;
@@ -16,6 +16,7 @@ use std::ptr::NonNull;
 pub(super) static VTABLE: Vtable = Vtable {
     kind: Kind::Processes,
     enqueue,
+    keep_time,
     settled,
     // Tasks that run in other processes are detached there.
     detached: |_| {},
@@ -43,21 +44,34 @@ unsafe fn attend(owner: NonNull<Owner>, task: &TaskRef) {
 ///
 /// # Safety
 /// The pool is alive.
-unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, _in_order: bool) -> Result<(), TaskRef> {
+unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, _in_order: bool) -> Result<(), Refused> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     if pool.is_inherited() {
-        return Err(task);
+        let text = b"this executor was made before fork(); its workers are the parent's";
+        let verdict = Some(Verdict::because(Outcome::Broken, 0, text));
+        return Err(Refused { task, verdict });
     }
     if !task.passes_bytes_on() {
         // The input's end is this one's: no function of the user's is called for that.
-        return Err(task);
+        pool.forget_deadline(&task);
+        return Err(Refused { task, verdict: None });
     }
     task.stamp_accepted(clock::ticks());
-    if let Err(verdict) = pool.take_piped(&task) {
-        pool.count_refused(&task, verdict);
+    match pool.take_piped(&task) {
+        Ok(()) => Ok(()),
+        Err(verdict) => {
+            pool.forget_deadline(&task);
+            Err(Refused { task, verdict: Some(verdict) })
+        }
     }
-    Ok(())
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn keep_time(owner: NonNull<Owner>, task: &TaskRef) -> error::Result<()> {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.keep_time(task)
 }
 
 impl Pool {
@@ -80,12 +94,13 @@ impl Pool {
         extra.function.store(number, Ordering::Relaxed);
         let spec = task.spec();
         if let Some(spec) = spec.filter(|spec| spec.has_deadline()) {
-            if extra.accepted_at.load(Ordering::Relaxed) == 0 {
-                extra.accepted_at.store(Instant::now().0, Ordering::Relaxed);
-            }
+            let now = Instant::now();
+            // Relaxed, both: published with the entry in the table.
+            extra.queued_at.store(now.0, Ordering::Relaxed);
             let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
-            let deadline = first_deadline(accepted, &[spec.queue_timeout, spec.total_timeout]);
-            if self.timers.enter(task, deadline) {
+            let by_total = first_deadline(accepted, &[spec.total_timeout]);
+            let by_queue = first_deadline(now, &[spec.queue_timeout]);
+            if self.timers.enter(task, by_total.min(by_queue)) {
                 self.poller.wake();
             }
         }
@@ -110,8 +125,9 @@ impl Pool {
             self.unsettled.fetch_add(1, Ordering::Relaxed); // the manager looks under the lock
             self.tally.submitted.add(1);
             state.backlog.push(lane, task.clone());
-            self.dispatch(&mut state, Instant::now());
-            self.wants_worker(&state) || state.manager_sleeps && self.wants_rebalance(&state)
+            let now = Instant::now();
+            self.dispatch(&mut state, now);
+            self.wants_manager(&mut state)
         };
         if wake {
             self.poller.wake();
@@ -119,17 +135,44 @@ impl Pool {
         Ok(())
     }
 
-    /// A piped task that is not accepted ends all the same, and is counted.
-    fn count_refused(&self, task: &TaskRef, verdict: Verdict) {
-        self.unsettled.fetch_add(1, Ordering::Relaxed); // undone by `settled`
-        self.tally.submitted.add(1);
-        if self.bound.is_some() {
-            self.bound.as_ref().inspect(|bound| {
-                bound.force(crate::future::bound::Load { tasks: 1, bytes: 0 });
-            });
+    /// Keeps the time-outs of a piped task from now on.
+    fn keep_time(&self, task: &TaskRef) -> error::Result<()> {
+        self.check_takes_work()?;
+        let Some(spec) = task.spec() else { return Ok(()) };
+        let Some(extra) = task.extra_in(task.snapshot()) else { return Ok(()) };
+        let now = Instant::now();
+        // Relaxed: published with the entry in the table.
+        extra.accepted_at.store(now.0, Ordering::Relaxed);
+        let deadline = first_deadline(now, &[spec.total_timeout]);
+        let no_memory = || error::Error::no_memory("the time-outs of a task", 32);
+        let soonest = self.timers.insert(task.clone(), deadline).ok_or_else(no_memory)?;
+        // A pool that ends takes out what it finds, after its phase has changed.
+        if let Err(error) = self.check_takes_work() {
+            self.forget_deadline(task);
+            return Err(error);
         }
-        if !task.settle_if(task, |seen| seen.is_pending(), verdict) {
-            self.note_settled();
+        if soonest {
+            self.poller.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a task out of the table of deadlines.
+    pub(super) fn forget_deadline(&self, task: &TaskRef) {
+        if task.spec().is_some_and(|spec| spec.has_deadline()) {
+            self.timers.remove(task);
+        }
+    }
+
+    /// The pool has ended: settles the tasks that wait for their inputs and whose deadlines it
+    /// kept.
+    pub(super) fn settle_waiting(&self) {
+        while let Some(task) = self.timers.take_waiting() {
+            let verdict = self.verdict_for_queued().unwrap_or_else(|| {
+                let text = b"the executor that kept the time-outs of this task has been shut down";
+                Verdict::because(Outcome::Broken, 0, text)
+            });
+            task.settle_if(&task, |seen| seen.is_pending(), verdict);
         }
     }
 }
@@ -139,13 +182,11 @@ impl Pool {
 unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stage: Stage) {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
-    pool.tally.outcome(outcome).add(1);
-    if let Some(extra) = task.extra_in(task.snapshot()) {
-        // Relaxed: a task that was never entered has none.
-        if extra.timer.load(Ordering::Relaxed) != 0 {
-            pool.timers.remove(&task.clone_ref());
-        }
+    pool.forget_deadline(&task.clone_ref());
+    if stage == Stage::Waiting {
+        return;
     }
+    pool.tally.outcome(outcome).add(1);
     if stage == Stage::Queued {
         pool.tally.withdrawn.add(1);
         pool.give_room_of(task);

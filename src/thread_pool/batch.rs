@@ -1,4 +1,4 @@
-//! A worker's share of the inbox: up to 32 tasks, taken from the front by their worker and,
+//! A worker's share of the inbox: up to 128 tasks, taken from the front by their worker and,
 //! in halves, by thieves.
 //!
 //! | word | bits | meaning |
@@ -19,16 +19,22 @@
 
 use super::queue::Entry;
 use crate::future::cell::TaskCell;
+use crate::platform::cpu::prefetch_to_write;
 use crate::sync::{AtomicPtr, AtomicU64, Ordering};
 use std::mem::MaybeUninit;
 use std::ptr::{self, NonNull};
 
-/// Most tasks a worker takes from the inbox at once.
-pub(super) const BATCH: usize = if cfg!(loom) { 4 } else { 32 };
+/// Most tasks a worker takes from the inbox at once. Each time costs whoever submits the lines of the
+/// inbox, and the next submit waits for them.
+pub(super) const BATCH: usize = if cfg!(loom) { 4 } else { 128 };
+
+/// So many tasks before a task is run its cell is fetched: several are on their way at once.
+const AHEAD: usize = if cfg!(loom) { 0 } else { 16 };
 
 pub(super) struct Batch {
     word: AtomicU64,
-    places: [AtomicPtr<TaskCell>; BATCH],
+    /// With AHEAD places that are not cells behind the last task.
+    places: [AtomicPtr<TaskCell>; BATCH + AHEAD],
 }
 
 #[derive(Clone, Copy)]
@@ -62,11 +68,21 @@ impl Batch {
         // Relaxed: only the owner changes the word of an empty batch.
         let now = Word(self.word.load(Ordering::Relaxed));
         debug_assert!(now.length() == 0 && tasks.len() <= BATCH);
-        for (place, task) in self.places.iter().zip(tasks) {
-            prefetch(task);
-            // Relaxed: published by the word.
+        let (places, end) = self.places.split_at(tasks.len().min(BATCH));
+        // Relaxed: published by the word. By fours, as nobody unrolls atomic stores.
+        let put = |place: &AtomicPtr<TaskCell>, task: &Entry| {
             place.store(task.as_ptr(), Ordering::Relaxed);
+        };
+        let (fours, four_tasks) = (places.chunks_exact(4), tasks.chunks_exact(4));
+        let (rest, rest_tasks) = (fours.remainder(), four_tasks.remainder());
+        for (places, tasks) in fours.zip(four_tasks) {
+            places.iter().zip(tasks).for_each(|(place, task)| put(place, task));
         }
+        rest.iter().zip(rest_tasks).for_each(|(place, task)| put(place, task));
+        for place in &end[..AHEAD] {
+            place.store(ptr::from_ref(self).cast_mut().cast(), Ordering::Relaxed);
+        }
+        tasks.iter().take(AHEAD).for_each(|task| prefetch_to_write(task.as_ptr()));
         let round = (now.0 >> 32).wrapping_add(1);
         let count = tasks.len().min(BATCH) as u64;
         // Release: pairs with the Acquire in `steal`, publishes places and tasks.
@@ -86,8 +102,14 @@ impl Batch {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                // SAFETY: B1: the places before the tail are filled.
-                Ok(_) => return Some(unsafe { self.filled(now.head()) }),
+                // SAFETY: B1: the places before the tail, and AHEAD behind it, are filled.
+                Ok(_) => unsafe {
+                    if AHEAD != 0 {
+                        // A task's first step is a change of its state.
+                        prefetch_to_write(self.filled(now.head() + AHEAD).as_ptr());
+                    }
+                    return Some(self.filled(now.head()));
+                },
                 Err(changed) => now = Word(changed),
             }
         }
@@ -142,18 +164,6 @@ impl Batch {
         // Relaxed: a hint, or ordered by the fence of the sleep protocol.
         Word(self.word.load(Ordering::Relaxed)).length()
     }
-}
-
-/// The task will be run soon.
-#[inline(always)]
-fn prefetch(task: &Entry) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; any address is allowed.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(task.as_ptr().cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = task;
 }
 
 #[cfg(all(test, not(loom)))]

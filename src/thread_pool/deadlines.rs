@@ -1,7 +1,9 @@
 //! Time-outs of tasks, and the other things a pool keeps beside some of them.
 
-use super::pool::Pool;
-use crate::error::Line;
+use super::inbox::Refused;
+use super::pool::{Phase, Pool};
+use super::submit::Unaccepted;
+use crate::error::{Error, Line, Result};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::run::DETACH;
 use crate::future::settle::Verdict;
@@ -39,6 +41,91 @@ impl Pool {
     pub(super) fn arm(&self, task: &TaskRef) {
         if task.snapshot().has(EXTRA) {
             let _ = contain(|| self.arm_run_timeout(task));
+        }
+    }
+
+    /// The deadlines of a task that waits for its input. Nobody else knows it.
+    pub(super) fn arm_waiting(&self, task: &TaskRef) -> Result<()> {
+        let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return Ok(()) };
+        let Some(extra) = task.extra_in(task.snapshot()) else { return Ok(()) };
+        let now = Instant::now();
+        // Relaxed: published with the task.
+        extra.accepted_at.store(now.0, Ordering::Relaxed);
+        self.monitor.ensure(self)?;
+        let soonest = self
+            .timers
+            .insert(task.clone(), first_deadline(now, &[spec.total_timeout]))
+            .ok_or_else(|| Error::no_memory("the time-outs of a task", 32))?;
+        // After the entry: either this sees that the pool ends, or `settle_waiting` sees the
+        // entry, under the lock of the table.
+        if self.phase() != Phase::Open {
+            self.forget_deadline(task);
+            return Err(self.refusal(Unaccepted::Refused(Refused::Closed)));
+        }
+        if soonest {
+            self.monitor.wake();
+        }
+        Ok(())
+    }
+
+    /// The input of a task with deadlines has settled, and the task enters the queue.
+    pub(super) fn arm_queue_timeout(&self, task: &TaskRef) {
+        let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return };
+        let Some(extra) = task.extra_in(task.snapshot()) else { return };
+        let now = Instant::now();
+        // Relaxed, both: published with the task, and by its entry in the table.
+        extra.queued_at.store(now.0, Ordering::Relaxed);
+        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
+        let by_total = first_deadline(accepted, &[spec.total_timeout]);
+        let by_queue = first_deadline(now, &[spec.queue_timeout]);
+        // The monitor may have been lost with a callback that ended its thread.
+        let _ = self.monitor.ensure(self);
+        if self.timers.enter(task, by_total.min(by_queue)) {
+            self.monitor.wake();
+        }
+        // Whoever settles it takes the entry out, if it comes after this look.
+        if task.snapshot().is_settled() {
+            self.forget_deadline(task);
+        }
+    }
+
+    /// The pool keeps no deadline of this task any more.
+    pub(super) fn disarm(&self, task: &TaskCell) {
+        // Not by a look at its place: it may just be entered, and whoever does that looks
+        // whether the task is settled, after the lock of the table.
+        if task.spec().is_some_and(|spec| spec.has_deadline()) {
+            self.forget_deadline(&task.clone_ref());
+        }
+    }
+
+    /// Takes a task out of the table. The monitor of a pool that has ended leaves when that is
+    /// empty, and may be asleep until the deadline that was there.
+    pub(super) fn forget_deadline(&self, task: &TaskRef) {
+        self.timers.remove(task);
+        // After the lock of the table: if the monitor looked before, it had seen the end, and so
+        // does this.
+        if self.phase() == Phase::Ended {
+            self.monitor.wake();
+        }
+    }
+
+    /// How to settle a task that is not taken; None if it can do without this pool.
+    pub(super) fn verdict_for_refused(&self, task: &TaskRef) -> Option<Verdict> {
+        task.spec().filter(|spec| spec.has_deadline())?;
+        if self.is_inherited() {
+            return Some(Verdict::because(Outcome::Broken, 0, NOBODY_KEEPS_TIME));
+        }
+        let verdict = self.verdict_for_queued();
+        verdict.or_else(|| Some(Verdict::because(Outcome::Broken, 0, NOBODY_KEEPS_TIME)))
+    }
+
+    /// The pool has ended: settles the tasks that wait for their inputs and whose deadlines it
+    /// kept.
+    pub(super) fn settle_waiting(&self) {
+        while let Some(task) = self.timers.take_waiting() {
+            if let Some(verdict) = self.verdict_for_refused(&task) {
+                task.settle_if(&task, |seen| seen.is_pending(), verdict);
+            }
         }
     }
 
@@ -124,19 +211,23 @@ impl Pool {
     }
 }
 
+const NOBODY_KEEPS_TIME: &[u8] =
+    b"not run: its executor takes no work any more, and nobody else keeps the task's time-outs";
+
 /// Settles a task that waited too long; false if it has not, or has started.
 fn expire_queued(task: &TaskRef, now: Instant) -> bool {
     let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return false };
     let Some(extra) = task.extra_in(task.snapshot()) else { return false };
     // Relaxed: published with the task.
     let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
-    let passed = |timeout: i64| {
-        let deadline = first_deadline(accepted, &[timeout]);
+    let queued = Instant(extra.queued_at.load(Ordering::Relaxed));
+    let passed = |from: Instant, timeout: i64| {
+        let deadline = first_deadline(from, &[timeout]);
         deadline != NEVER && deadline <= now
     };
-    let (name, timeout) = if passed(spec.queue_timeout) {
+    let (name, timeout) = if queued.0 != 0 && passed(queued, spec.queue_timeout) {
         ("CFUT_TASK_QUEUE_TIMEOUT_NS", spec.queue_timeout)
-    } else if passed(spec.total_timeout) {
+    } else if passed(accepted, spec.total_timeout) {
         ("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout)
     } else {
         return false;

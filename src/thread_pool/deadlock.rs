@@ -99,6 +99,8 @@ fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, steps: &mut usize)
         return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, steps));
     }
     match awaited.kind() {
+        // Its total time-out ends the wait.
+        Kind::Then if awaited.spec().is_some_and(|spec| spec.total_timeout >= 0) => false,
         Kind::Then => then::input_of(awaited)
             .is_some_and(|input: TaskRef| leads_to(table, waiter, &input, steps)),
         Kind::Join if join::needs_all(awaited) => {

@@ -1,9 +1,9 @@
 //! Where tasks from outside wait: three lanes (low, normal, high) in the order accepted.
 //!
 //! A lock over pointer arrays, and not a lock-free list, for reasons that were weighed:
-//! workers take up to 32 tasks in one critical section, so they hardly ever meet the
-//! submitter; taking 32 pointers that lie beside each other lets a worker fetch the 32
-//! cells at once, where a linked list has it wait for one after the other; closing,
+//! workers take up to 128 tasks in one critical section, so they hardly ever meet the
+//! submitter; taking pointers that lie beside each other lets a worker fetch the cells
+//! ahead, where a linked list has it wait for one after the other; closing,
 //! age and counts are exact for free; a task that is not accepted after all can be taken out
 //! again; and a submit needs one pair of atomic operations for the queue and its counters
 //! together, and an allocation for each 511 tasks at most. Crossbeam's injector needs two

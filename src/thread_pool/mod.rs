@@ -8,7 +8,7 @@
 //! # Parts
 //! ```text
 //!   submit ──▶ inbox: low | normal | high      one lock, three lists
-//!      │             │ up to 32 at once
+//!      │             │ up to 128 at once
 //!      │             ▼
 //!      │      ┌── slot 0 ──┐  ┌── slot 1 ──┐      one worker each
 //!      └─────▶│ nested     │◀▶│ nested     │      ◀▶ stealing, the oldest first

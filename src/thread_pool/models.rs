@@ -7,12 +7,13 @@
 //! deadlock, a task left behind as memory that was not released; see also `future::models`.
 
 use super::batch::{BATCH, Batch};
-use super::config::{Config, FullPolicy};
+use super::config::Config;
 use super::inbox::{Inbox, Lane};
-use super::pool::Pool;
+use super::pool::{Phase, Pool};
 use super::queue::{Entry, Own};
 use super::sleep::{Limits, Notified, Sleep, Unparked};
 use super::submit::Submitted;
+use crate::future::bound::FullPolicy;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
 use crate::future::extra::Text;
@@ -240,6 +241,25 @@ fn release_with_work() {
         release(owner);
         modelled::join_all();
         assert_eq!(ran(), 1);
+    });
+}
+
+/// The last one at work leaves while the pool is closed: one of the two finds that it has ended,
+/// though neither takes a lock that the other one does. All interleavings.
+#[test]
+fn leaving_against_the_end() {
+    explore(None, || {
+        let owner = new_pool(|_| {});
+        pool(&owner).sleep.force_seat();
+        let other = owner.clone();
+        let leaver = thread::spawn(move || {
+            pool(&other).sleep.leave(false);
+            pool(&other).end_if_done();
+        });
+        pool(&owner).close();
+        leaver.join().expect("joined");
+        assert_eq!(pool(&owner).phase(), Phase::Ended);
+        release(owner);
     });
 }
 

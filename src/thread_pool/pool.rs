@@ -75,6 +75,8 @@ pub(crate) struct Pool {
     pub(super) blocked_forever: AtomicU32,
     /// `cfut_quiesce` has found the pool at rest: idle workers with a stop hook stay.
     pub(super) quiet: AtomicBool,
+    /// A sleeping worker will look after the memory that is kept for bursts.
+    pub(super) trimmer: AtomicBool,
 }
 
 // SAFETY: everything in it is atomic, locked or constant; what belongs to one worker says so
@@ -139,6 +141,7 @@ impl Pool {
             reason: Lock::new(None),
             blocked_forever: AtomicU32::new(0),
             quiet: AtomicBool::new(false),
+            trimmer: AtomicBool::new(false),
         };
         let pool = memory::try_box(pool)
             .map_err(|_| Error::no_memory("a thread pool", size_of::<Pool>()))?;

@@ -13,9 +13,9 @@ use std::ptr::NonNull;
 /// A queued task: a pointer that owns one reference.
 pub(super) type Entry = NonNull<TaskCell>;
 
-/// Beyond this many the deque overflows into the inbox: crossbeam grows by allocating (0.5 KiB at
-/// first, 8 KiB with so many), and ends the process when it cannot.
-const LIMIT: usize = 1024;
+/// Beyond this many the deque overflows into the inbox: so many places crossbeam has from the
+/// beginning. For more it would ask for memory, and end the process where there is none.
+const LIMIT: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]

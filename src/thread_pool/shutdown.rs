@@ -10,18 +10,21 @@
 //!    checks for the end.
 //! 5. *End*: nobody is awake, blocked or dormant and every queue is empty, all of it under the
 //!    lock of the idle stack: the phase becomes ENDED and all parked workers are woken. They
-//!    find the phase and leave; the monitor leaves when no deadline is left.
+//!    find the phase and leave. Tasks that wait for their inputs and whose deadlines the pool
+//!    keeps are settled; the monitor leaves when no deadline is left.
 //! 6. *Join*: the waiting shutdown sees that no thread is left and no detached task is
 //!    unsettled, and joins the threads that ended. Without anybody who waits, threads
 //!    detach themselves.
 //! 7. *Free*: when the last reference goes: handles together, each thread, each detached
-//!    task, each hook that would have submitted here.
+//!    task, each hook that would have submitted here. Memory that is kept for bursts of tasks
+//!    goes back to the system, but for a little.
 
 use super::inbox::LANES;
 use super::pool::{Phase, Pool};
 use super::sleep::Notified;
 use super::worker;
 use crate::error::{Error, Kind, Result, fail};
+use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
 use crate::future::registry;
@@ -51,15 +54,18 @@ impl Pool {
         if timeout != Timeout::Now {
             self.refuse_own_task()?;
         }
+        if flags & CANCEL != 0 {
+            // Before the end, which may come with `close`. Relaxed: the queues are emptied under
+            // their locks afterwards.
+            self.cancel_queued.store(true, Ordering::Relaxed);
+            self.owner.call_attention(attention::SETTLES_QUEUED);
+        }
         self.close();
         // Threads cannot be killed: asking is all there is.
         if flags & (STOP | KILL | TERM) != 0 {
             self.raise_stop();
         }
         if flags & CANCEL != 0 {
-            // Relaxed: the queues are emptied under their locks afterwards.
-            self.cancel_queued.store(true, Ordering::Relaxed);
-            self.owner.call_attention(attention::SETTLES_QUEUED);
             self.settle_queued();
         }
         self.end_if_done();
@@ -133,6 +139,7 @@ impl Pool {
             census.at_rest() && !self.has_work() && self.advance(Phase::Closing)
         });
         if ended {
+            self.settle_waiting();
             self.monitor.wake();
             self.signal();
         }
@@ -301,6 +308,7 @@ pub(super) unsafe fn destroy(owner: NonNull<Owner>) {
     }
     // SAFETY: made by try_box; this was the last look at it.
     unsafe { memory::drop_box(owner.cast::<Pool>()) };
+    arena::trim();
 }
 
 fn detach(thread: Thread) {

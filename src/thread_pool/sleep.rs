@@ -1,7 +1,7 @@
 #![doc = include_str!("sleep.md")]
 
 use crate::platform::clock::Instant;
-use crate::sync::{AtomicBool, AtomicU64, Futex32, Lock, Ordering, Padded};
+use crate::sync::{AtomicBool, AtomicU32, AtomicU64, Futex32, Lock, Ordering, Padded};
 use std::fmt;
 
 /// How many workers may do what; see the module's head.
@@ -96,8 +96,11 @@ pub(super) enum Linger {
     WithDuty,
 }
 
-/// So many short tasks may wait for each worker that is awake before another is woken.
-const SHORT_BACKLOG: usize = 64;
+/// The pace of tasks that are not short.
+const LONG: u32 = 0;
+/// The pace of short tasks about which nothing else is known.
+pub(super) const SOME_PACE: u32 = 6;
+const MOST_PACE: u32 = 14;
 
 /// What made a parked worker go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +111,8 @@ pub(super) enum Unparked {
     ToLook,
     /// Its time was up and it has left the idle stack: it is in no count any more.
     TimedOut,
+    /// Its time was up, but it is one of those that stay: to be parked without a deadline.
+    Stays,
 }
 
 enum TakenOff {
@@ -123,8 +128,12 @@ const TO_LOOK: u32 = 2;
 pub(super) struct Sleep {
     word: Padded<AtomicU64>,
     limits: Limits,
-    /// The workers have lately run nothing but short tasks; see "Short tasks".
-    short: AtomicBool,
+    /// While the workers run nothing but short tasks: the binary logarithm of how many of them
+    /// one worker runs in the time for which another is worth waking; else LONG. See "Short
+    /// tasks".
+    pace: AtomicU32,
+    /// A worker lingers. Apart from what each submit reads.
+    lingering: Padded<AtomicBool>,
     /// Numbers of the parked workers; never reallocated.
     idle: Lock<Vec<u16>>,
     /// A word to sleep on for each worker number.
@@ -141,8 +150,9 @@ impl Sleep {
         parkers.try_reserve_exact(capacity).ok()?;
         parkers.extend((0..capacity).map(|_| Padded(Futex32::new(PARKED))));
         let word = Padded(AtomicU64::new(0));
-        let short = AtomicBool::new(false);
-        Some(Sleep { word, limits, short, idle: Lock::new(idle), parkers })
+        let pace = AtomicU32::new(LONG);
+        let lingering = Padded(AtomicBool::new(false));
+        Some(Sleep { word, limits, pace, lingering, idle: Lock::new(idle), parkers })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -167,23 +177,33 @@ impl Sleep {
     /// How many workers may be awake for `backlog` tasks that wait.
     #[inline(always)]
     fn allowed(&self, backlog: usize) -> u32 {
-        // Relaxed: a hint; either answer is right, see "Short tasks".
-        if !self.short.load(Ordering::Relaxed) || backlog >= SHORT_BACKLOG * 32 {
-            return self.limits.target;
+        // Relaxed: a hint; any answer is right, see "Short tasks".
+        match self.pace.load(Ordering::Relaxed) {
+            LONG => self.limits.target,
+            pace => 1 + (backlog >> pace).min(self.limits.target as usize - 1) as u32,
         }
-        (1 + (backlog / SHORT_BACKLOG) as u32).min(self.limits.target)
     }
 
     pub(super) fn is_short(&self) -> bool {
         // Relaxed: as in `allowed`.
-        self.short.load(Ordering::Relaxed)
+        self.pace.load(Ordering::Relaxed) != LONG
     }
 
-    /// A worker says whether its tasks are short; stored only when it changes.
-    pub(super) fn set_short(&self, short: bool) {
-        // Relaxed: as in `allowed`.
-        if self.short.load(Ordering::Relaxed) != short {
-            self.short.store(short, Ordering::Relaxed);
+    /// A worker has run a task that was not short.
+    pub(super) fn note_long(&self) {
+        // Relaxed: as in `allowed`. Stored only when it changes: each submit reads it.
+        if self.is_short() {
+            self.pace.store(LONG, Ordering::Relaxed);
+        }
+    }
+
+    /// A worker has run short tasks for a while, and 2 to the power of `pace` of them take as
+    /// long as waking another must be worth.
+    pub(super) fn note_short(&self, pace: u32) {
+        // Relaxed: as in `allowed`; stored only when it changes by much.
+        let (old, pace) = (self.pace.load(Ordering::Relaxed), pace.clamp(1, MOST_PACE));
+        if old == LONG || old.abs_diff(pace) > 1 {
+            self.pace.store(pace, Ordering::Relaxed);
         }
     }
 
@@ -316,18 +336,31 @@ impl Sleep {
 
     // ---- a worker's own moves ----
 
-    /// Whether a worker without work may look around for a moment, and with which duty: one
-    /// processor is left for whoever submits, and only one worker does it. Where submitters
-    /// would wake nobody else anyway, it needs no SEARCHING, and the word stays as it is.
-    pub(super) fn may_linger(&self) -> Linger {
+    /// Whether a worker without work, that searches or not, may look around for a moment, and
+    /// with which duty: one processor is left for whoever submits, and only one worker does it.
+    /// One that is on its way to search is not there yet: it may find nothing left, and has
+    /// not worked, so it would sleep again at once. Where submitters would wake nobody anyway
+    /// the one that lingers needs no SEARCHING, and the word stays as it is. `end_linger`
+    /// follows.
+    pub(super) fn may_linger(&self, searching: bool) -> Linger {
         let now = self.census();
-        if now.searching() || now.awake() >= self.limits.target.max(2) {
+        let coming = u32::from(now.searching() && !searching);
+        if now.awake() - coming >= self.limits.target.max(2) {
             return Linger::No;
         }
-        if now.awake() >= self.allowed(0) {
+        // Relaxed: whether one or two look around changes nothing but the time it takes.
+        if self.lingering.swap(true, Ordering::Relaxed) {
+            return Linger::No;
+        }
+        if now.searching() || now.awake() >= self.allowed(0) {
             return Linger::WithoutDuty;
         }
-        if self.exchange(now, now.0 | SEARCHING) { Linger::WithDuty } else { Linger::No }
+        if self.exchange(now, now.0 | SEARCHING) { Linger::WithDuty } else { Linger::WithoutDuty }
+    }
+
+    pub(super) fn end_linger(&self) {
+        // Relaxed: as in `may_linger`.
+        self.lingering.store(false, Ordering::Relaxed);
     }
 
     /// The searcher has found work. Afterwards it looks precisely, and notifies.
@@ -360,7 +393,6 @@ impl Sleep {
         let Some(parker) = self.parkers.get(usize::from(number)) else {
             return Unparked::ToLook;
         };
-        let mut deadline = deadline;
         loop {
             // Acquire: pairs with the Release in `unpark`.
             match parker.load(Ordering::Acquire) {
@@ -372,8 +404,7 @@ impl Sleep {
                 match self.take_off(number, keep, &stays) {
                     TakenOff::Yes => return Unparked::TimedOut,
                     TakenOff::Popped => {}
-                    // One of those that stay: no need to ask again.
-                    TakenOff::Kept => deadline = None,
+                    TakenOff::Kept => return Unparked::Stays,
                 }
             }
         }
@@ -463,5 +494,48 @@ impl Sleep {
             self.unpark(number, TO_LOOK);
         }
         true
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn four() -> Sleep {
+        Sleep::new(Limits { target: 4, most: 4, extra: 0 }).expect("memory")
+    }
+
+    #[test]
+    fn short_tasks_allow_one_worker_and_more_for_what_waits() {
+        let sleep = four();
+        let allowed = |backlog| sleep.allowed(backlog);
+        assert_eq!(allowed(0), 4, "nothing is known");
+        sleep.note_short(10);
+        let waiting = [0, 1023, 1024, 2047, 3072, usize::MAX];
+        assert_eq!(waiting.map(allowed), [1, 1, 2, 2, 4, 4]);
+        sleep.note_short(11);
+        assert_eq!(allowed(1024), 2, "about the same");
+        sleep.note_short(12);
+        assert_eq!((allowed(4095), allowed(4096)), (1, 2));
+        sleep.note_short(1000);
+        assert_eq!((allowed((1 << 14) - 1), allowed(1 << 14)), (1, 2), "no pace is above all");
+        sleep.note_long();
+        assert_eq!(allowed(0), 4);
+    }
+
+    #[test]
+    fn one_lingers_and_leaves_a_processor() {
+        let sleep = four();
+        sleep.note_short(SOME_PACE);
+        assert!(sleep.take_seat());
+        assert_eq!(sleep.may_linger(false), Linger::WithoutDuty);
+        assert_eq!(sleep.may_linger(false), Linger::No, "one does");
+        sleep.end_linger();
+        sleep.note_long();
+        assert_eq!(sleep.may_linger(false), Linger::WithDuty);
+        sleep.end_linger();
+        assert!((0..3).all(|_| sleep.take_seat()));
+        assert_eq!(sleep.may_linger(true), Linger::No, "nothing is left for who submits");
+        assert_eq!(sleep.may_linger(false), Linger::WithoutDuty, "one is only on its way");
     }
 }

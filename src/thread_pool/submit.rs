@@ -47,7 +47,7 @@ impl Pool {
         let local = local::here();
         let refs = if out.is_null() { 1 } else { 2 };
         let work = (function, data);
-        let task = TaskCell::at_hand(local, self.as_owner(), work, refs)?;
+        let task = TaskCell::at_hand(local, || self.as_owner(), work, refs)?;
         if !local.worker.get().is_null() {
             // SAFETY: by the contract.
             return Some(unsafe { self.push_ordinarily(None, task, out) });
@@ -250,6 +250,7 @@ impl Pool {
         let now = Instant::now();
         // Relaxed: published with the task.
         extra.accepted_at.store(now.0, Ordering::Relaxed);
+        extra.queued_at.store(now.0, Ordering::Relaxed);
         let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
         self.monitor.ensure(self)?;
         let soonest = self.timers.insert(cell.clone_ref(), deadline).ok_or_else(no_memory)?;
@@ -372,7 +373,7 @@ impl Pool {
             extra.timer.load(Ordering::Relaxed) != 0
         });
         if timed {
-            self.timers.remove(task);
+            self.forget_deadline(task);
         }
     }
 

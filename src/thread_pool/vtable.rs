@@ -4,8 +4,9 @@ use super::blocking;
 use super::inbox::Lane;
 use super::pool::{Phase, Pool};
 use super::shutdown;
+use crate::error::Result as OrError;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, Stage, Vtable};
+use crate::future::owner::{Kind, Owner, OwnerRef, Refused, Stage, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::clock;
 use crate::sync::Ordering;
@@ -14,6 +15,7 @@ use std::ptr::NonNull;
 pub(super) static VTABLE: Vtable = Vtable {
     kind: Kind::Threads,
     enqueue,
+    keep_time,
     settled,
     detached,
     attached,
@@ -29,13 +31,15 @@ pub(super) static VTABLE: Vtable = Vtable {
 
 /// # Safety
 /// The pool is alive.
-unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, in_order: bool) -> Result<(), TaskRef> {
+unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, in_order: bool) -> Result<(), Refused> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     if pool.is_inherited() {
-        return Err(task);
+        let verdict = pool.verdict_for_refused(&task);
+        return Err(Refused { task, verdict });
     }
     task.stamp_accepted(clock::ticks());
+    pool.arm_queue_timeout(&task);
     let lane = task.spec().map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
     if let Some(bound) = &pool.bound {
         // Work of the library's own waits for no room: it may be what makes some.
@@ -47,9 +51,19 @@ unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, in_order: bool) -> Resul
         Err(_) => {
             pool.give_room(1, 0);
             // SAFETY: not taken: the reference is still ours.
-            Err(unsafe { TaskRef::from_raw(entry) })
+            let task = unsafe { TaskRef::from_raw(entry) };
+            pool.disarm(&task);
+            let verdict = pool.verdict_for_refused(&task);
+            Err(Refused { task, verdict })
         }
     }
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn keep_time(owner: NonNull<Owner>, task: &TaskRef) -> OrError<()> {
+    // SAFETY: by the contract.
+    unsafe { Pool::of(owner) }.arm_waiting(task)
 }
 
 /// # Safety
@@ -57,14 +71,12 @@ unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, in_order: bool) -> Resul
 unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stage: Stage) {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
-    pool.tally.outcome(outcome).add(1);
-    if let Some(extra) = task.extra_in(task.snapshot()) {
-        // Relaxed: a task that was never entered has none.
-        if extra.timer.load(Ordering::Relaxed) != 0 {
-            pool.timers.remove(&task.clone_ref());
-        }
+    pool.disarm(task);
+    if stage != Stage::Waiting {
+        pool.tally.outcome(outcome).add(1);
     }
     match stage {
+        Stage::Waiting => {}
         Stage::Queued => {
             pool.tally.withdrawn.add(1);
             pool.give_room_of(task);

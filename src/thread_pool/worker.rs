@@ -31,6 +31,7 @@ pub(super) use run::Begun;
 use super::batch::{BATCH, Batch};
 use super::pool::Pool;
 use super::queue::{Entry, Own, Theirs};
+use super::sleep::SOME_PACE;
 use crate::future::cell::TaskCell;
 use crate::future::wait::WorkerHead;
 use crate::local::Local;
@@ -76,15 +77,19 @@ pub(super) struct Mine {
     rounds: Cell<u32>,
     /// A task took long since the last such look.
     ran_long: Cell<bool>,
+    /// How fast its short tasks go lately; see `Sleep::note_short`.
+    pace: Cell<u32>,
+    /// When the first task of the batch began, in ticks, and how many they were.
+    batch_began: Cell<u64>,
+    batch_size: Cell<u32>,
     /// The worker has the duty of SEARCHING.
     searching: Cell<bool>,
     /// It has run something since it last slept.
     worked: Cell<bool>,
     /// When the last task ended, in ticks, if the next one follows it at once; else 0.
     just_ended: Cell<u64>,
-    /// Lingers in a row that found nothing, and lingers to skip.
-    failed_lingers: Cell<u32>,
-    skip_lingers: Cell<u32>,
+    /// Lingers in vain, of late; see `idle`.
+    impatience: Cell<u32>,
     /// Something was pushed to the queue of nested tasks since it was last found empty.
     pub(super) has_nested: Cell<bool>,
     /// The newest nested task, as far as known.
@@ -152,11 +157,13 @@ impl Slot {
             fuel: Cell::new(FAIRNESS),
             rounds: Cell::new(0),
             ran_long: Cell::new(true),
+            pace: Cell::new(SOME_PACE),
+            batch_began: Cell::new(0),
+            batch_size: Cell::new(0),
             searching: Cell::new(false),
             worked: Cell::new(false),
             just_ended: Cell::new(0),
-            failed_lingers: Cell::new(0),
-            skip_lingers: Cell::new(0),
+            impatience: Cell::new(0),
             has_nested: Cell::new(false),
             newest: Cell::new(ptr::null()),
             frames: Cell::new(ptr::null()),
@@ -213,7 +220,7 @@ impl Slot {
 
     /// The same for a decision on waking: a nested task may be the root of many.
     pub(super) fn backlog(&self) -> usize {
-        self.batch.len() + self.theirs.len() * 4096
+        self.batch.len() + self.theirs.len() * (1 << 20)
     }
 
     /// Whether nothing waited with this worker at one moment after the call began; see

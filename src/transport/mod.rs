@@ -74,6 +74,8 @@ pub(crate) mod bytes;
 #[cfg(not(loom))]
 pub(crate) mod config;
 pub(crate) mod control;
+#[cfg(not(loom))]
+pub(crate) mod entry;
 pub(crate) mod frame;
 pub(crate) mod function;
 #[cfg(not(loom))]

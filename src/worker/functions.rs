@@ -93,7 +93,7 @@ mod tests {
         functions.define(&definition(3, b"libc.so.6:getpid")).expect("a definition");
         functions.define(&definition(1, b"no such name")).expect("a definition");
         assert!(matches!(functions.find(3), Some(Ok(_))));
-        let why = functions.find(1).expect("defined").err().expect("missing");
+        let why = functions.find(1).expect("defined").expect_err("missing");
         assert!(why.as_bytes().windows(12).any(|part| part == b"no such name"));
         for unknown in [0, 2, 4, u32::MAX] {
             assert!(functions.find(unknown).is_none());

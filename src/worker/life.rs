@@ -14,7 +14,7 @@ use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::shm::Shm;
 use crate::platform::socket::Socket;
-use crate::platform::{Errno, fork, memory, process, thread};
+use crate::platform::{Errno, clock, fork, memory, process, thread};
 use crate::transport::config::{Initializer, WorkerConfig};
 use crate::transport::control::{Message, PACKET};
 use crate::transport::frame;
@@ -54,15 +54,16 @@ pub(super) struct Parts {
 
 /// Runs a worker that was executed. Not contained: calls the user.
 pub(super) fn run_executed(task: Task) -> End {
-    let parent = process::parent_id();
-    match contain(|| receive_parts(task, parent)) {
+    match contain(|| receive_parts(task)) {
         Ok(Some(parts)) => run_parts(parts),
         _ => End::Failed, // the supervisor tells of the end
     }
 }
 
 /// The supervisor's message goes on as that of the host's to the supervisor.
-fn receive_parts(task: Task, parent: i32) -> Option<Parts> {
+fn receive_parts(task: Task) -> Option<Parts> {
+    // It has made the socket, and may have ended before this process asks for its parent.
+    let (parent, _) = task.socket.peer()?;
     let [config, ..] = task.fds;
     let config = map_config(config?)?;
     let mut packet = [0u8; PACKET];
@@ -93,6 +94,7 @@ pub(super) fn run_parts(parts: Parts) -> End {
     let Some(config) = WorkerConfig::open(config) else { return End::Failed };
     let Ok(link) = Link::open(link) else { return End::Failed };
     fork::watch();
+    clock::prepare(); // before its first task, which is timed
     name_process(config.name, number);
     let WorkerSide { link, tasks, results } = link;
     let Some(worker) = Worker::make(link, results, socket, config.rss_limit) else {

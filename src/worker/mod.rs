@@ -62,6 +62,7 @@ mod tests;
 use crate::error::{Result, fail};
 use crate::platform::process;
 use crate::transport::control::Role;
+use crate::transport::entry;
 
 /// Failure codes of the header that a worker gives by itself.
 pub(crate) mod code {
@@ -73,7 +74,7 @@ pub(crate) mod code {
 /// Works for the pool that has started this process, if one has, and does not return then. Not
 /// contained: calls the user.
 pub(crate) fn run_if_worker() {
-    bootstrap::note_guard();
+    entry::note_guard();
     let Some(task) = bootstrap::take_task() else { return };
     match task.role {
         Role::Supervisor => supervisor::run(task),

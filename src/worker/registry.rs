@@ -112,8 +112,8 @@ pub(crate) fn resolve(name: &[u8]) -> Result<TaskFn> {
     let module = module::Name::copy(module).ok_or_else(no_memory)?;
     let symbol = module::Name::copy(symbol).ok_or_else(no_memory)?;
     match module::symbol(module.as_c_str(), symbol.as_c_str()) {
-        // SAFETY: the user says that this symbol is a task function.
         Ok(address) => {
+            // SAFETY: the user says that this symbol is a task function.
             Ok(unsafe { std::mem::transmute::<*const std::ffi::c_void, TaskFn>(address) })
         }
         Err(reason) => {

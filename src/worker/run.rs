@@ -130,18 +130,18 @@ impl Main {
     fn make(&mut self, head: &TaskHead, inline: &[u8], slot: &Slot) -> Result<TaskRef, Why> {
         let function = match self.functions.find(head.function) {
             Some(Ok(function)) => function,
-            Some(Err(_)) => return Err(Why::NoFunction),
+            Some(Err(_)) => return Err(Why::Function),
             None => damaged("a task with an unknown function\n"),
         };
         let work = self.work(head, inline, function)?;
-        let cell = TaskCell::allocate(work, 2).ok_or(Why::NoMemory)?;
+        let cell = TaskCell::allocate(work, 2).ok_or(Why::Memory)?;
         // SAFETY: fresh, with two references: the runner's, and the slot's.
         let (task, kept) = unsafe { (TaskRef::from_raw(cell), TaskRef::from_raw(cell)) };
         task.set_owner(slot.as_owner());
         if head.output_limit >= 0 {
             let spec = Spec { output_limit: head.output_limit, ..Spec::DEFAULT };
-            let spec = Shared::try_new(spec).ok_or(Why::NoMemory)?;
-            task.add_extra(Some(spec)).ok_or(Why::NoMemory)?;
+            let spec = Shared::try_new(spec).ok_or(Why::Memory)?;
+            task.add_extra(Some(spec)).ok_or(Why::Memory)?;
         }
         let late = self.worker.link.stop_level() != 0;
         let _begun = task.state.start(late); // nobody else knows it
@@ -161,7 +161,7 @@ impl Main {
                 let data: *const c_void = inline.as_ptr().cast();
                 return Ok(Work::Foreign(function, data, inline.len()));
             }
-            let buffer = BufferRef::new(inline.len()).ok_or(Why::NoMemory)?;
+            let buffer = BufferRef::new(inline.len()).ok_or(Why::Memory)?;
             if !inline.is_empty() {
                 let place = buffer.data().cast::<u8>();
                 // SAFETY: fresh memory of that length.
@@ -175,7 +175,7 @@ impl Main {
             damaged("a task with more data than its memory has\n")
         };
         // A buffer also where the task sees only its bytes: it keeps them for the task (W4).
-        let buffer = BufferRef::of_lent_area(area, length, as_buffer).ok_or(Why::NoMemory)?;
+        let buffer = BufferRef::of_lent_area(area, length, as_buffer).ok_or(Why::Memory)?;
         Ok(Work::Buffer(function, buffer))
     }
 
@@ -201,7 +201,7 @@ impl Main {
         }
         match self.areas.get(number) {
             Some(area) => Ok(area.clone()),
-            None => Err(Why::NoArea(failure.unwrap_or(Errno(libc::EMFILE)))),
+            None => Err(Why::Area(failure.unwrap_or(Errno(libc::EMFILE)))),
         }
     }
 
@@ -227,12 +227,12 @@ impl Main {
             outcome::fail(self.worker, result, code, text);
         };
         match why {
-            Why::NoMemory => fail(code::NO_MEMORY, format_args!("no memory for the task")),
-            Why::NoArea(errno) => fail(
+            Why::Memory => fail(code::NO_MEMORY, format_args!("no memory for the task")),
+            Why::Area(errno) => fail(
                 code::SYSTEM,
                 format_args!("the task's data could not be mapped in its worker: {errno}"),
             ),
-            Why::NoFunction => {
+            Why::Function => {
                 if let Some(Err(text)) = self.functions.find(head.function) {
                     fail(code::NOT_FOUND, format_args!("{}", Lossy(text.as_bytes())));
                 }
@@ -293,11 +293,11 @@ impl Main {
     }
 }
 
-/// Why a task is not run.
+/// What is missing for a task to be run.
 enum Why {
-    NoMemory,
-    NoFunction,
-    NoArea(Errno),
+    Memory,
+    Function,
+    Area(Errno),
 }
 
 fn damaged(how: &str) -> ! {

@@ -5,7 +5,7 @@ use super::shipping::Worker;
 use super::{outcome, shipping};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, ShippedTable, Stage, Vtable};
+use crate::future::owner::{Kind, Owner, OwnerRef, Refused, ShippedTable, Stage, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::fork;
 use crate::platform::memory;
@@ -17,6 +17,8 @@ use std::ptr::{self, NonNull};
 static VTABLE: Vtable = Vtable {
     kind: Kind::Processes,
     enqueue,
+    // Nothing is piped to a slot.
+    keep_time: |_, _| Ok(()),
     settled,
     detached,
     attached,
@@ -112,8 +114,8 @@ impl Slot {
 // ---- what futures ask ----
 
 /// Continuations of a task's future do not exist here: nobody has the future.
-unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: bool) -> Result<(), TaskRef> {
-    Err(task)
+unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: bool) -> Result<(), Refused> {
+    Err(Refused { task, verdict: None })
 }
 
 /// # Safety

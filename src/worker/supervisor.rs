@@ -4,11 +4,11 @@
 //! the pool's modules once and forks; with `Spawn` it executes the worker program anew for each
 //! worker.
 
-use super::bootstrap::{self, Entry, NONCE, Nonce, Task};
+use super::bootstrap::Task;
 use super::code;
 use super::life::{self, Parts};
 use crate::error::{Error, Line, Lossy, Result};
-use crate::platform::clock::Instant;
+use crate::platform::clock::{self, Instant};
 use crate::platform::fault::crash_point;
 use crate::platform::fd::Fd;
 use crate::platform::poll::{BATCH, Poller};
@@ -19,6 +19,7 @@ use crate::platform::spawn::{self, Forked, Program, SOCKET};
 use crate::platform::{Errno, module, oom, thread, tree};
 use crate::transport::config::{StartMethod, WorkerConfig};
 use crate::transport::control::{Message, PACKET, Role};
+use crate::transport::entry::{self, Entry, NONCE, Nonce};
 use crate::transport::link::PROTOCOL;
 use crate::unwind::{self, contain};
 use std::collections::VecDeque;
@@ -55,6 +56,8 @@ pub(super) fn run(task: Task) -> ! {
             }
         }
     }
+    // What modules have printed would be printed again by each child.
+    process::flush_streams();
     let Ok(program) = program else {
         supervisor.refuse(code::NO_MEMORY, format_args!("no memory for the worker's arguments"));
     };
@@ -133,7 +136,7 @@ impl<'a> Executed<'a> {
         // One more for the entry that says that it is a worker.
         let (argv, mut envp) = (collect(config.argv, 0)?, collect(config.envp, 1)?);
         // Each worker gets an entry of its own.
-        envp.retain(|entry| !bootstrap::is_entry(entry));
+        envp.retain(|entry| !entry::is_entry(entry));
         Ok(Executed { path: config.program, argv, envp })
     }
 }
@@ -176,6 +179,7 @@ impl Supervisor {
         process::ignore_hangups();
         // Without it a worker's orphans are init's, and outlive it: nothing else is lost.
         let _ = process::become_subreaper();
+        clock::prepare(); // for the workers, too
         Some(Supervisor {
             control: task.socket,
             config,

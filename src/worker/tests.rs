@@ -71,7 +71,7 @@ impl Pool {
             depth: 1,
         };
         control.send(start.encode().as_bytes(), &[&config]).expect("sent");
-        let entry = super::bootstrap::Entry::new(SOCKET, &nonce);
+        let entry = crate::transport::entry::Entry::new(SOCKET, &nonce);
         let mut all = environment.clone();
         all.push(entry.as_c_str());
         spawn::exec_detached(&Program {

@@ -1,17 +1,8 @@
 /* What tutorials on futures teach, each in as few lines as a user would write. The other half,
  * about pools, is behaviours_pools.c. */
-#include "parts.h"
+#include "behaviours.h"
 
 #include <poll.h>
-
-static int32_t square(cfut_promise *self, const void *data, size_t length)
-{
-    int64_t n;
-    CHECK_EQ(length, sizeof n);
-    memcpy(&n, data, sizeof n);
-    n *= n;
-    return cfut_promise_set_bytes(self, &n, sizeof n);
-}
 
 /* ---- A2: submit returns at once; wait, then 25 ---- */
 
@@ -109,16 +100,6 @@ static void a03_completion_order(void)
 }
 
 /* ---- A4: one task fails, the pool goes on ---- */
-
-static int32_t risky(cfut_promise *self, const void *data, size_t length)
-{
-    int64_t n;
-    memcpy(&n, data, length);
-    if (n == 3)
-        return cfut_promise_fail(self, 33, "cannot process 3");
-    n *= 10;
-    return cfut_promise_set_bytes(self, &n, sizeof n);
-}
 
 static void a04_one_failure(void)
 {
@@ -231,13 +212,6 @@ static void a09_callbacks(void)
 }
 
 /* ---- A11: an outcome for each future, time-outs included ---- */
-
-static int32_t unlucky(cfut_promise *self, const void *data, size_t length)
-{
-    (void)data;
-    (void)length;
-    return cfut_promise_fail(self, 1, "Number 3 is unlucky!");
-}
 
 static void a11_outcome_of_each(void)
 {

@@ -1,21 +1,11 @@
 /* What tutorials teach about pools: failures, shutdown, numbers of workers, initializers, tasks
  * that wait for tasks. The other half is behaviours.c. */
-#include "parts.h"
+#include "behaviours.h"
 
 #include <sched.h>
 #include <sys/wait.h>
 
 /* ---- A20: a failure with its reason ---- */
-
-static int32_t divide(cfut_promise *self, const void *data, size_t length)
-{
-    int64_t numbers[2];
-    memcpy(numbers, data, length);
-    if (numbers[1] == 0)
-        return cfut_promise_fail(self, 1, "cannot divide by zero");
-    numbers[0] /= numbers[1];
-    return cfut_promise_set_bytes(self, numbers, sizeof numbers[0]);
-}
 
 static void a20_divide(void)
 {

@@ -174,6 +174,28 @@ CHECK_UNUSED static cfut_executor *check_pool_with(cfut_options *options)
     return check_watch(executor);
 }
 
+/* A pool of worker processes with the defaults and this many workers. What its tasks call lies in
+ * this program: the program is made with CHECK_MAIN_WORKER. */
+CHECK_UNUSED static cfut_executor *check_process_pool(int64_t workers)
+{
+    cfut_options *options = cfut_options_new();
+    cfut_executor *executor = NULL;
+    CHECK(options != NULL);
+    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
+    CHECK_OK(cfut_process_pool_new(options, &executor));
+    cfut_options_free(options);
+    return check_watch(executor);
+}
+
+/* As check_process_pool(), with options; frees them. */
+CHECK_UNUSED static cfut_executor *check_process_pool_with(cfut_options *options)
+{
+    cfut_executor *executor = NULL;
+    CHECK_OK(cfut_process_pool_new(options, &executor));
+    cfut_options_free(options);
+    return check_watch(executor);
+}
+
 /* Waits until all is done, and lets go. */
 CHECK_UNUSED static void check_close(cfut_executor *executor)
 {
@@ -329,6 +351,17 @@ CHECK_UNUSED static int check_main(int argc, char **argv, const check_case *case
     int main(int argc, char **argv) \
     { \
         static const check_case cases[] = { __VA_ARGS__ }; \
+        return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]); \
+    }
+
+/* The same for a program whose functions run in worker processes, too. `first` is done in the
+ * program itself, not in its workers. */
+#define CHECK_MAIN_WORKER(first, ...) \
+    int main(int argc, char **argv) \
+    { \
+        static const check_case cases[] = { __VA_ARGS__ }; \
+        cfut_worker_main(); \
+        first; \
         return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]); \
     }
 

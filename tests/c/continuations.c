@@ -208,20 +208,258 @@ static void pipe_passes_other_ends_through(void)
     check_close(pool);
 }
 
-static void pipe_refuses_time_outs(void)
+/* ---- pipe: options of the task ---- */
+
+static cfut_future *pipe_once(cfut_future *input, cfut_executor *pool, cfut_task *task)
+{
+    cfut_future *piped = NULL;
+    CHECK_OK(cfut_future_pipe(input, pool, task, &piped));
+    cfut_task_free(task);
+    return piped;
+}
+
+/* Settles a future made by hand, and lets go of both. */
+static void give(cfut_future *input, cfut_promise *promise, const void *data, size_t length)
+{
+    CHECK_OK(cfut_promise_set_bytes(promise, data, length));
+    cfut_promise_release(promise);
+    cfut_future_release(input);
+}
+
+static void expect_expired(cfut_future *piped, const char *key)
+{
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_FOREVER), CFUT_EXPIRED);
+    CHECK(strstr(cfut_future_message(piped), key) != NULL);
+    cfut_future_release(piped);
+}
+
+static void pipe_is_queued_by_priority(void)
 {
     cfut_executor *pool = check_pool(1);
-    cfut_task *task = task_with(twice, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(1));
-    cfut_future *future = ended(CFUT_OK), *piped = NULL;
-    CHECK_STATUS(cfut_future_pipe(future, pool, task, &piped), CFUT_ENOTSUP);
-    CHECK(piped == NULL);
-    cfut_task_free(task);
-    cfut_future_release(future);
+    struct order order = NO_ORDER;
+    gate gate = GATE_CLOSED;
+    gate_hold(pool, &gate);
+    for (int priority = -1; priority <= 1; priority++) {
+        struct place place = { &order, priority };
+        cfut_promise *promise;
+        cfut_future *input = by_hand(&promise);
+        cfut_task *task = task_with(note_place, CFUT_TASK_PRIORITY, priority);
+        cfut_future_release(pipe_once(input, pool, task));
+        give(input, promise, &place, sizeof place);
+    }
+    latch_open(&gate.open);
     check_close(pool);
+    for (int i = 0; i < 3; i++)
+        CHECK_EQ(order.seen[i], 1 - i);
+}
+
+static void pipe_total_time_out_while_it_waits(void)
+{
+    cfut_executor *pool = check_pool(1);
+    atomic_int ran = 0, *data = &ran;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise);
+    int64_t before = check_now();
+    cfut_task *task = task_with(count_task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_MSEC(5));
+    expect_expired(pipe_once(input, pool, task), "TOTAL");
+    CHECK(check_now() - before >= CFUT_MSEC(5));
+    CHECK_EQ(cfut_future_state(input), CFUT_STATE_PENDING); /* not touched */
+    give(input, promise, &data, sizeof data);
+    check_close(pool);
+    CHECK_EQ(ran, 0);
+}
+
+static void pipe_total_time_out_in_the_queue(void)
+{
+    cfut_executor *pool = check_pool(1);
+    gate gate = GATE_CLOSED;
+    cfut_future *input = ended(CFUT_OK);
+    gate_hold(pool, &gate);
+    cfut_task *task = task_with(nothing_task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_MSEC(5));
+    expect_expired(pipe_once(input, pool, task), "TOTAL");
+    latch_open(&gate.open);
+    cfut_future_release(input);
+    check_close(pool);
+}
+
+/* The total time-out is from the call, and the first to pass. */
+static void pipe_total_time_out_of_one_that_runs(void)
+{
+    cfut_executor *pool = check_pool(1);
+    latch entered = LATCH_CLOSED, *data = &entered;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped;
+    cfut_task *task = task_with(obedient_task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_MSEC(50));
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(50)));
+    piped = pipe_once(input, pool, task);
+    check_sleep(CFUT_MSEC(20));
+    give(input, promise, &data, sizeof data);
+    expect_expired(piped, "TOTAL");
+    check_close(pool);
+}
+
+static void pipe_queue_time_out_is_from_its_input(void)
+{
+    cfut_executor *pool = check_pool(1);
+    atomic_int ran = 0, *data = &ran;
+    gate gate = GATE_CLOSED;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped;
+    gate_hold(pool, &gate);
+    piped = pipe_once(input, pool, task_with(count_task, CFUT_TASK_QUEUE_TIMEOUT_NS, 1));
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_MSEC(20)), CFUT_TIMEOUT); /* it is not queued */
+    give(input, promise, &data, sizeof data);
+    expect_expired(piped, "QUEUE");
+    latch_open(&gate.open);
+    check_close(pool);
+    CHECK_EQ(ran, 0);
+}
+
+static void pipe_run_time_out_is_from_its_start(void)
+{
+    cfut_executor *pool = check_pool(1);
+    latch entered = LATCH_CLOSED, *data = &entered;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped;
+    piped = pipe_once(input, pool,
+                      task_with(obedient_task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_MSEC(5)));
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_MSEC(20)), CFUT_TIMEOUT); /* it does not run */
+    give(input, promise, &data, sizeof data);
+    expect_expired(piped, "RUN");
+    check_close(pool);
+    CHECK_EQ(latch_count(&entered), 1);
+}
+
+static cfut_task *with_far_time_outs(cfut_task_fn fn)
+{
+    cfut_task *task = task_with(fn, CFUT_TASK_QUEUE_TIMEOUT_NS, CFUT_SEC(50));
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(50)));
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_SEC(50)));
+    return task;
+}
+
+static void pipe_in_time(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *bad = ended(CFUT_FAILED), *piped;
+    int64_t five = 5;
+    piped = pipe_once(input, pool, with_far_time_outs(twice));
+    give(input, promise, &five, sizeof five);
+    CHECK_OK(cfut_future_wait(piped, CFUT_FOREVER));
+    CHECK_EQ(integer_of(piped), 10);
+    cfut_future_release(piped);
+    CHECK_STATUS(end_of(pipe_once(bad, pool, with_far_time_outs(twice))), CFUT_FAILED);
+    cfut_future_release(bad);
+    check_close(pool);
+}
+
+static void pipe_with_time_outs_is_cancelled(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped;
+    piped = pipe_once(input, pool, with_far_time_outs(twice));
+    CHECK_OK(cfut_future_cancel(piped, CFUT_CANCEL_PENDING));
+    CHECK_STATUS(end_of(piped), CFUT_CANCELLED);
+    check_close(pool); /* does not wait for the time-outs */
+    give(input, promise, "", 0);
+}
+
+/* Nobody is left to keep its time-outs. */
+static void expect_end_with_its_pool(uint32_t flags, cfut_status wanted)
+{
+    cfut_executor *pool = check_pool(1);
+    atomic_int told = 0;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped, *none = NULL;
+    cfut_task *task = with_far_time_outs(twice);
+    piped = pipe_once(input, pool, with_far_time_outs(twice));
+    CHECK_OK(cfut_future_on_done(piped, NULL, count_done, &told, NULL));
+    CHECK_OK(cfut_executor_shutdown(pool, flags, CFUT_FOREVER));
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_NOW), wanted);
+    CHECK_SOON(told == 1);
+    CHECK_EQ(cfut_future_state(input), CFUT_STATE_PENDING);
+    CHECK_STATUS(cfut_future_pipe(input, pool, task, &none), CFUT_ESHUTDOWN);
+    CHECK(none == NULL);
+    cfut_task_free(task);
+    cfut_future_release(piped);
+    check_close(pool);
+    give(input, promise, "", 0);
+}
+
+static void pipe_with_time_outs_ends_with_its_pool(void)
+{
+    expect_end_with_its_pool(0, CFUT_BROKEN);
+    expect_end_with_its_pool(CFUT_SHUTDOWN_CANCEL, CFUT_CANCELLED);
+}
+
+/* Its input settles while the pool still works, but takes nothing more. */
+static void pipe_with_time_outs_comes_too_late(void)
+{
+    cfut_executor *pool = check_pool(1);
+    gate gate = GATE_CLOSED;
+    cfut_promise *promise;
+    cfut_future *input = by_hand(&promise), *piped;
+    gate_hold(pool, &gate);
+    piped = pipe_once(input, pool, with_far_time_outs(twice));
+    CHECK_STATUS(cfut_executor_shutdown(pool, 0, CFUT_NOW), CFUT_TIMEOUT);
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_NOW), CFUT_TIMEOUT);
+    give(input, promise, "", 0);
+    CHECK_STATUS(cfut_future_wait(piped, CFUT_NOW), CFUT_BROKEN);
+    CHECK(strstr(cfut_future_message(piped), "time-outs") != NULL);
+    cfut_future_release(piped);
+    latch_open(&gate.open);
+    check_close(pool);
+}
+
+enum { PIPED = 8 };
+
+static void *settle_all(void *arg)
+{
+    cfut_promise **promises = arg;
+    for (int i = 0; i < PIPED; i++) {
+        CHECK_OK(cfut_promise_set_bytes(promises[i], "", 0));
+        cfut_promise_release(promises[i]);
+    }
+    return NULL;
+}
+
+/* Inputs settle while the pool ends, and some are cancelled: each task runs, or is told. */
+static void pipes_with_time_outs_meet_the_end(void)
+{
+    for (int round = 0; round < 300; round++) {
+        cfut_executor *pool = check_pool(2);
+        cfut_promise *promises[PIPED];
+        cfut_future *inputs[PIPED], *piped[PIPED];
+        pthread_t settler;
+        for (int i = 0; i < PIPED; i++) {
+            inputs[i] = by_hand(&promises[i]);
+            piped[i] = pipe_once(inputs[i], pool, with_far_time_outs(nothing_task));
+        }
+        settler = thread_start(settle_all, promises);
+        cfut_future_cancel(piped[round % PIPED], CFUT_CANCEL_PENDING);
+        CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+        for (int i = 0; i < PIPED; i++) {
+            cfut_status status = cfut_future_wait(piped[i], CFUT_FOREVER);
+            CHECK(status == CFUT_OK || status == CFUT_BROKEN ||
+                  (status == CFUT_CANCELLED && i == round % PIPED));
+            cfut_future_release(piped[i]);
+        }
+        thread_join(settler);
+        for (int i = 0; i < PIPED; i++)
+            cfut_future_release(inputs[i]);
+        check_close(pool);
+    }
 }
 
 CHECK_MAIN(CASE(then_on_an_executor), CASE(then_in_the_settling_thread),
            CASE(then_on_an_executor_that_is_shut_down), CASE(then_of_one_that_failed),
            CASE(then_cancelled_before_its_input), CASE(then_frees_its_argument),
            CASE(long_chain_of_then), CASE(pipe_gets_the_bytes), CASE(pipe_of_one_without_bytes),
-           CASE(pipe_passes_other_ends_through), CASE(pipe_refuses_time_outs))
+           CASE(pipe_passes_other_ends_through), CASE(pipe_is_queued_by_priority),
+           CASE(pipe_total_time_out_while_it_waits), CASE(pipe_total_time_out_in_the_queue),
+           CASE(pipe_total_time_out_of_one_that_runs), CASE(pipe_queue_time_out_is_from_its_input),
+           CASE(pipe_run_time_out_is_from_its_start), CASE(pipe_in_time),
+           CASE(pipe_with_time_outs_is_cancelled), CASE(pipe_with_time_outs_ends_with_its_pool),
+           CASE(pipe_with_time_outs_comes_too_late), CASE(pipes_with_time_outs_meet_the_end))

@@ -112,6 +112,22 @@ static void waiting_for_ones_continuation(void)
     check_close(pool);
 }
 
+/* Its total time-out ends the wait. */
+static void waiting_for_ones_continuation_with_a_time_out(void)
+{
+    cfut_executor *pool = check_pool(2);
+    struct knot knot = { NULL, LATCH_CLOSED, 0 }, *data = &knot;
+    cfut_future *future = submit(pool, wait_for_knot, &data, sizeof data);
+    cfut_task *task = task_with(nothing_task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_MSEC(5));
+    CHECK_OK(cfut_future_pipe(future, pool, task, &knot.awaited));
+    cfut_task_free(task);
+    latch_open(&knot.go);
+    CHECK_OK(end_of(future));
+    CHECK_EQ(knot.refused, 0);
+    CHECK_STATUS(end_of(knot.awaited), CFUT_EXPIRED);
+    check_close(pool);
+}
+
 static void waiting_for_a_join_with_oneself(void)
 {
     cfut_executor *pool = check_pool(2);
@@ -162,5 +178,6 @@ static void more_waits_than_there_can_be_threads(void)
 
 CHECK_MAIN(CASE(waiting_for_oneself), CASE(waiting_for_oneself_for_a_time),
            CASE(waiting_for_each_other), CASE(waiting_for_each_other_in_two_pools),
-           CASE(waiting_for_ones_continuation), CASE(waiting_for_a_join_with_oneself),
+           CASE(waiting_for_ones_continuation),
+           CASE(waiting_for_ones_continuation_with_a_time_out), CASE(waiting_for_a_join_with_oneself),
            CASE(more_waits_than_there_can_be_threads))

@@ -141,6 +141,25 @@ static void info_of_a_task(void)
     check_close(pool);
 }
 
+static int32_t sleep_and_fail(cfut_promise *self, const void *data, size_t length)
+{
+    (void)self, (void)data, (void)length;
+    check_sleep(CFUT_MSEC(5));
+    return 7;
+}
+
+static void info_of_a_task_that_failed(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_future *future = submit(pool, sleep_and_fail, NULL, 0);
+    int64_t info;
+    CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_FAILED);
+    CHECK_OK(cfut_future_info(future, CFUT_INFO_RUN_NS, &info));
+    CHECK(info >= CFUT_MSEC(4));
+    cfut_future_release(future);
+    check_close(pool);
+}
+
 static void info_that_does_not_apply_is_0(void)
 {
     static const int32_t keys[] = { CFUT_INFO_WORKER_PID, CFUT_INFO_EXIT_CODE, CFUT_INFO_SIGNAL,
@@ -238,7 +257,7 @@ static void cancel_too_late(void)
 
 CHECK_MAIN(CASE(getters_before_the_end), CASE(getters_where_nothing_is), CASE(bytes_without_length),
            CASE(bytes_of_a_buffer_result), CASE(take_moves_the_value_once),
-           CASE(take_gives_to_one_thread_only), CASE(info_of_a_task),
+           CASE(take_gives_to_one_thread_only), CASE(info_of_a_task), CASE(info_of_a_task_that_failed),
            CASE(info_that_does_not_apply_is_0), CASE(released_before_the_end_runs_all_the_same),
            CASE(outlives_its_executor), CASE(cancel_frees_the_arguments_at_once),
            CASE(cancel_by_every_mode), CASE(cancel_too_late))

@@ -250,9 +250,8 @@ LEAVES_NOTHING(surroundings_of_later_workers)
 /* ---- shortage ---- */
 
 /* A pool, a task, an end: good, or a status with a text. In a child whose limits are odd. */
-static void work_or_tell(void)
+static void work_or_tell(struct remains before)
 {
-    struct remains before = remains_now();
     cfut_options *options = process_options(1);
     cfut_executor *executor = NULL;
     cfut_status status = cfut_process_pool_new(options, &executor);
@@ -302,9 +301,10 @@ static bool works_with(int limit, rlim_t most)
     child = fork();
     CHECK(child >= 0);
     if (child == 0) {
+        struct remains before = remains_now();
         child_watchdog();
         child_limit(limit, most);
-        work_or_tell();
+        work_or_tell(before);
     }
     status = child_wait(child);
     if (!WIFEXITED(status) || (WEXITSTATUS(status) != 0 && WEXITSTATUS(status) != 3))
@@ -360,14 +360,16 @@ static void processes(void)
         child = fork();
         CHECK(child >= 0);
         if (child == 0) {
+            struct remains before;
             child_watchdog();
             CHECK_EQ(setgid(54321), 0);
             CHECK_EQ(setuid(54321), 0);
             prctl(PR_SET_DUMPABLE, 1);
             if (access("/proc/self/exe", X_OK) != 0)
                 _exit(0); /* this program lies where only root may go */
+            before = remains_now();
             child_limit(RLIMIT_NPROC, most);
-            work_or_tell();
+            work_or_tell(before);
         }
         status = child_wait(child);
         CHECK(WIFEXITED(status));
@@ -389,14 +391,13 @@ static const struct refusal refusals[] = {
     { "memfd_create", SYS_memfd_create, -1, true },
     { "pidfd_open", SYS_pidfd_open, -1, true },
     { "close_range", SYS_close_range, -1, true },
-    { "getrandom", SYS_getrandom, -1, false },
+    { "getrandom", SYS_getrandom, -1, true },
     { "clone3", SYS_clone3, -1, false }, /* with EPERM the C library makes no threads */
     { "fallocate", SYS_fallocate, -1, false },
     { "signalfd4", SYS_signalfd4, -1, false },
     { "eventfd2", SYS_eventfd2, -1, false },
     { "epoll_create1", SYS_epoll_create1, -1, false },
     { "socketpair", SYS_socketpair, -1, false },
-    { "wait4", SYS_wait4, -1, false },
     { "membarrier", SYS_membarrier, -1, true },
     { "prctl(PR_SET_PDEATHSIG)", SYS_prctl, PR_SET_PDEATHSIG, true },
     { "prctl(PR_SET_CHILD_SUBREAPER)", SYS_prctl, PR_SET_CHILD_SUBREAPER, true },
@@ -432,9 +433,10 @@ static void refused(int error)
         child = fork();
         CHECK(child >= 0);
         if (child == 0) {
+            struct remains before = remains_now();
             child_watchdog();
             refuse(&refusals[i], error);
-            work_or_tell();
+            work_or_tell(before);
         }
         status = child_wait(child);
         if (status != 0)

@@ -177,9 +177,9 @@ static void submit_all_kinds(cfut_executor *pool, cfut_task *task)
         cfut_buffer_release(buffer);
 }
 
-static void combine(cfut_executor *pool, cfut_task *task, cfut_promise *promise, cfut_future *input)
+static void combine(cfut_executor *pool, cfut_task *timed, cfut_promise *promise, cfut_future *input)
 {
-    cfut_future *made;
+    cfut_future *made, *piped;
     cfut_queue *queue;
     int fd;
     if (good(cfut_future_then(input, pool, then, move(), free_moved, &made)))
@@ -195,11 +195,15 @@ static void combine(cfut_executor *pool, cfut_task *task, cfut_promise *promise,
     } else {
         queue = NULL;
     }
+    if (!good(cfut_future_pipe(input, pool, timed, &piped)))
+        piped = NULL;
     good(cfut_promise_set_value(promise, move(), free_moved));
     while (cfut_queue_next(queue, CFUT_FOREVER, &made, NULL) == CFUT_OK)
         cfut_future_release(made);
     cfut_queue_release(queue);
-    if (good(cfut_future_pipe(input, pool, task, &made)))
+    if (piped != NULL)
+        settle(piped);
+    if (good(cfut_future_pipe(input, pool, timed, &made)))
         settle(made);
     cfut_wait_many(&input, 1, CFUT_WAIT_ANY, 1, NULL, NULL);
 }
@@ -220,12 +224,12 @@ static void scenario(void)
             good(cfut_task_set(timed, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_SEC(1000)));
             good(cfut_task_set_text(timed, CFUT_TASK_NAME, "a name that is not too short"));
             submit_all_kinds(pool, timed);
+            if (good(cfut_promise_new(&promise, &input))) {
+                combine(pool, timed, promise, input);
+                cfut_promise_release(promise);
+                cfut_future_release(input);
+            }
             cfut_task_free(timed);
-        }
-        if (good(cfut_promise_new(&promise, &input))) {
-            combine(pool, task, promise, input);
-            cfut_promise_release(promise);
-            cfut_future_release(input);
         }
         cfut_task_free(task);
     }

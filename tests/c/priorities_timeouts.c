@@ -344,6 +344,23 @@ static void normal_is_not_starved_by_high(void)
     expect_no_starvation(1, 0);
 }
 
+/* The pool has nothing else left, and does not wait for a deadline that no longer matters. */
+static void detached_one_ends_in_time_after_a_shutdown(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct detached detached = { LATCH_CLOSED, NULL }, *data = &detached;
+    cfut_task *task = task_with(detach_task, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_SEC(1000));
+    cfut_future *future = submit_once(pool, task, &data, sizeof data);
+    latch_wait(&detached.kept);
+    CHECK_STATUS(cfut_executor_shutdown(pool, 0, CFUT_NOW), CFUT_TIMEOUT);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_WORKERS) == 0);
+    check_sleep(CFUT_MSEC(5)); /* whoever keeps the time is likely to sleep */
+    CHECK_OK(cfut_promise_set_bytes(detached.promise, "x", 1));
+    cfut_promise_release(detached.promise);
+    CHECK_OK(end_of(future));
+    check_close(pool);
+}
+
 CHECK_MAIN(CASE(higher_is_started_first), CASE(order_within_a_priority),
            CASE(low_is_not_starved_by_normal), CASE(equal_is_not_starved_by_nested),
            CASE(priorities_have_a_range), CASE(queue_time_out_passes),
@@ -353,4 +370,5 @@ CHECK_MAIN(CASE(higher_is_started_first), CASE(order_within_a_priority),
            CASE(total_time_out_counts_the_queue), CASE(run_time_out_of_a_detached_one),
            CASE(in_time_is_in_time), CASE(many_deadlines), CASE(time_outs_of_a_batch),
            CASE(cancelled_before_its_deadline), CASE(callback_of_an_expired_one),
-           CASE(low_is_not_starved_by_high), CASE(normal_is_not_starved_by_high))
+           CASE(low_is_not_starved_by_high), CASE(normal_is_not_starved_by_high),
+           CASE(detached_one_ends_in_time_after_a_shutdown))

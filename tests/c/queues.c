@@ -90,6 +90,37 @@ static void order_is_that_of_settling(void)
     cfut_queue_release(queue);
 }
 
+/* What was seen settled is in the queue, in front of what is settled afterwards. */
+static void seen_settled_comes_out_first(void)
+{
+    cfut_executor *pool = check_pool(1);
+    for (int i = 0; i < 2000; i++) {
+        cfut_queue *queue = new_queue();
+        cfut_promise *promise;
+        cfut_future *second = by_hand(&promise), *out;
+        gate gate = GATE_CLOSED;
+        cfut_future *first = gate_submit(pool, &gate);
+        uint64_t tag;
+        CHECK_OK(cfut_queue_add(queue, first, 1));
+        CHECK_OK(cfut_queue_add(queue, second, 2));
+        latch_open(&gate.open);
+        while (cfut_future_state(first) != CFUT_STATE_FINISHED)
+            ;
+        if (i % 2 == 0)
+            CHECK_OK(cfut_promise_set_bytes(promise, "x", 1));
+        CHECK_OK(cfut_queue_next(queue, CFUT_NOW, &out, &tag));
+        CHECK_EQ(tag, 1);
+        cfut_future_release(out);
+        if (i % 2 == 0)
+            CHECK_EQ(next_tag(queue), 2);
+        cfut_promise_release(promise);
+        cfut_future_release(first);
+        cfut_future_release(second);
+        cfut_queue_release(queue);
+    }
+    check_close(pool);
+}
+
 static void every_end_comes_out(void)
 {
     static const cfut_status ends[] = { CFUT_OK, CFUT_FAILED, CFUT_CANCELLED, CFUT_BROKEN };
@@ -372,7 +403,7 @@ static void epoll_edge_triggered(void)
 }
 
 CHECK_MAIN(CASE(empty_queue_answers_end), CASE(outstanding_is_a_time_out),
-           CASE(order_is_that_of_settling), CASE(every_end_comes_out),
+           CASE(order_is_that_of_settling), CASE(seen_settled_comes_out_first), CASE(every_end_comes_out),
            CASE(cancelled_comes_out_at_once), CASE(added_twice_comes_out_twice),
            CASE(outputs_may_be_null), CASE(queue_keeps_its_futures),
            CASE(release_lets_go_of_entries), CASE(several_readers),

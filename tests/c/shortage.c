@@ -225,17 +225,22 @@ static void one_of_them_fails(void)
 static void no_thread_for_time_outs(void)
 {
     cfut_executor *pool = check_pool(1);
-    cfut_future *future = NULL;
+    cfut_future *future = NULL, *input;
+    cfut_promise *promise;
     cfut_task *task;
     CHECK_OK(cfut_executor_warm(pool, CFUT_FOREVER));
     CHECK_OK(cfut_task_new(nothing_task, &task));
     CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_SEC(1000)));
+    CHECK_OK(cfut_promise_new(&promise, &input));
     all_fail();
     CHECK_ERROR(cfut_submit_task(pool, task, NULL, 0, &future), CFUT_ESYS, "thread");
     CHECK_STATUS(cfut_submit_many(pool, task, "abc", 1, 3, &future), CFUT_ESYS);
+    CHECK_STATUS(cfut_future_pipe(input, pool, task, &future), CFUT_ESYS);
     CHECK(future == NULL);
     run_one(pool);
     none_fails();
+    cfut_promise_release(promise);
+    cfut_future_release(input);
     CHECK_OK(cfut_submit_task(pool, task, NULL, 0, &future));
     CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
     cfut_future_release(future);

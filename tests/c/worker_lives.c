@@ -349,6 +349,54 @@ static void closed_streams(void)
     }
 }
 
+/* ---- programs of the user's ---- */
+
+/* With --worker this program is one that brings its own runtime. */
+static int own_program(void)
+{
+    cfut_status status;
+    CHECK_OK(cfut_register("own echo", echo_task));
+    CHECK_OK(cfut_register("own parent", parent_task));
+    status = cfut_worker_run();
+    if (status == CFUT_OK)
+        fprintf(stderr, "cleaned up\n");
+    return status == CFUT_OK ? 0 : 7;
+}
+
+static void program_of_its_own(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    int ends[2], saved = dup(2);
+    char text[64] = "";
+    cfut_options *options = options_of(1);
+    cfut_executor *pool;
+    cfut_task *task = NULL;
+    cfut_future *future = NULL;
+    CHECK(length > 0);
+    path[length] = 0;
+    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
+    CHECK_OK(cfut_options_add_worker_arg(options, "--worker"));
+    CHECK_EQ(pipe(ends), 0);
+    CHECK_EQ(dup2(ends[1], 2), 2);
+    pool = processes(options);
+    CHECK_OK(cfut_task_new_named("own echo", &task));
+    for (int i = 0; i < 10; i++) {
+        CHECK_OK(cfut_submit_task(pool, task, "own", 3, &future));
+        CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+        CHECK(memcmp(cfut_future_bytes(future, NULL), "own", 3) == 0);
+        cfut_future_release(future);
+    }
+    cfut_task_free(task);
+    check_close(pool);
+    CHECK_EQ(dup2(saved, 2), 2);
+    close(ends[1]);
+    CHECK(read(ends[0], text, sizeof text - 1) > 0);
+    CHECK_TEXT(text, "cleaned up\n");
+    close(ends[0]);
+    close(saved);
+}
+
 static const check_case cases[] = {
     CASE(memory_limit),
     CASE(cpu_time_limit),
@@ -361,10 +409,13 @@ static const check_case cases[] = {
     CASE(workers_die_with_their_supervisor),
     CASE(children_of_workers_go_with_them),
     CASE(closed_streams),
+    CASE(program_of_its_own),
 };
 
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "--worker") == 0)
+        return own_program();
     cfut_worker_main();
     return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -1,7 +1,7 @@
-//! The programs of examples-c/, on real input against grep and known figures, and on bad input;
-//! and the program in README.md.
+//! The programs of examples-c/ and examples-python/, on real input against grep and known figures,
+//! and on bad input; and the programs in README.md.
 
-use crate::support::{build_with, program, root, run, succeed, work_dir};
+use crate::support::{build_with, library_dir, program, root, run, succeed, work_dir};
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -41,7 +41,7 @@ fn refuses(example_name: &str, arguments: &[&str], words: &str) {
 
 #[test]
 fn help_goes_to_stdout() {
-    for name in ["log_summary", "primes"] {
+    for name in ["crash_lab", "log_summary", "primes"] {
         let (code, printed, complaint) = result(example(name).arg("--help"));
         assert_eq!((code, complaint.as_str()), (0, ""));
         assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
@@ -49,6 +49,8 @@ fn help_goes_to_stdout() {
 }
 
 // ---- log_summary ----
+
+const PROCESSES: &[&str] = &["--processes"];
 
 /// Lines as services write them, with words that are nearly what is looked for.
 fn service_log(lines: usize, worse: usize) -> String {
@@ -134,12 +136,17 @@ fn log_summary_counts_as_grep_does() {
     let names = write_logs(&directory);
     fs::create_dir(directory.join("archive")).expect("directory");
     fs::write(directory.join("archive/old.log"), "ERROR old\n").expect("log file");
-    for threads in ["1", "3", "64"] {
-        let printed = succeed(example("log_summary").args(["--threads", threads]).arg(&directory));
+    for (kind, workers) in
+        [(&[][..], "1"), (&[], "3"), (&[], "64"), (PROCESSES, "1"), (PROCESSES, "4")]
+    {
+        let mut program = example("log_summary");
+        let printed = succeed(program.args(kind).args(["--workers", workers]).arg(&directory));
         compare_with_grep(&directory, &names, &printed, "-ac");
     }
-    let printed = succeed(example("log_summary").arg(&directory).arg("-i"));
-    compare_with_grep(&directory, &names, &printed, "-aci");
+    for kind in [&[], PROCESSES] {
+        let printed = succeed(example("log_summary").args(kind).arg(&directory).arg("-i"));
+        compare_with_grep(&directory, &names, &printed, "-aci");
+    }
 }
 
 #[test]
@@ -147,10 +154,12 @@ fn log_summary_goes_on_after_an_unreadable_file() {
     let directory = directory("log_summary_unreadable");
     let names = write_logs(&directory);
     symlink("nowhere", directory.join("dangling.log")).expect("symlink");
-    let (code, printed, complaint) = result(example("log_summary").arg(&directory));
-    assert_eq!(code, 1);
-    assert_eq!(complaint, "log_summary: dangling.log: No such file or directory\n");
-    compare_with_grep(&directory, &names, &printed, "-ac");
+    for kind in [&[], PROCESSES] {
+        let (code, printed, complaint) = result(example("log_summary").args(kind).arg(&directory));
+        assert_eq!(code, 1);
+        assert_eq!(complaint, "log_summary: dangling.log: No such file or directory\n");
+        compare_with_grep(&directory, &names, &printed, "-ac");
+    }
 }
 
 #[test]
@@ -168,12 +177,13 @@ fn log_summary_of_many_files() {
         let log = "ERROR\n".repeat(number % 7);
         fs::write(directory.join(format!("{number:03}")), log).expect("log file");
     }
-    let rows = rows(&succeed(example("log_summary").arg(&directory)));
     let mut expected: Vec<_> =
         (0..500).map(|number| (number % 7, format!("{number:03}"))).collect();
     expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
     let expected: Vec<_> = expected.into_iter().map(|(n, name)| (n, 0, n, name)).collect();
-    assert_eq!(rows, expected);
+    for kind in [&[], PROCESSES] {
+        assert_eq!(rows(&succeed(example("log_summary").args(kind).arg(&directory))), expected);
+    }
 }
 
 #[test]
@@ -184,20 +194,25 @@ fn log_summary_refuses_bad_arguments() {
     let (dir, file) = (directory.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
     refuses("log_summary", &[], "one directory");
     refuses("log_summary", &[dir, dir], "one directory");
-    refuses("log_summary", &["--processes", dir], "--processes");
-    refuses("log_summary", &["--threads"], "--threads");
+    refuses("log_summary", &["--process=es", dir], "--process");
+    refuses("log_summary", &["--workers"], "--workers");
     for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
-        refuses("log_summary", &["--threads", number, dir], "--threads");
+        refuses("log_summary", &["--workers", number, dir], "--workers");
     }
-    refuses("log_summary", &["--threads", "40000", dir], "CFUT_OPT_WORKERS is 40000");
+    refuses("log_summary", &["--workers", "40000", dir], "CFUT_OPT_WORKERS is 40000");
+    refuses("log_summary", &["--processes", "--workers", "2000", dir], "CFUT_OPT_WORKERS is 2000");
     refuses("log_summary", &[&format!("{dir}/missing")], "No such file or directory");
     refuses("log_summary", &[file], "Not a directory");
 }
 
 #[test]
 fn a_full_disk_is_noticed() {
-    for name in ["log_summary", "primes"] {
-        let argument = if name == "primes" { Path::new("7") } else { &directory("full_disk") };
+    for name in ["crash_lab", "log_summary", "primes"] {
+        let argument = match name {
+            "crash_lab" => Path::new("refuse"),
+            "primes" => Path::new("7"),
+            _ => &directory("full_disk"),
+        };
         let program = example(name);
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec \"$@\" >/dev/full", "sh"]).arg(program.get_program());
@@ -209,13 +224,19 @@ fn a_full_disk_is_noticed() {
 
 // ---- primes ----
 
-/// What it printed of its numbers, without the line of times.
+/// What it printed of its numbers, without the line of times: the same without and with
+/// processes, which the program itself compares number by number.
 fn answers(arguments: &[&str]) -> Vec<String> {
-    let printed = succeed(example("primes").args(arguments));
-    let mut lines: Vec<_> = printed.lines().map(str::to_owned).collect();
-    let times = lines.pop().expect("times");
-    assert!(times.starts_with("serially ") && times.contains(" on threads ("), "{times}");
-    lines
+    let [threads, processes] = [&[], PROCESSES].map(|kind| {
+        let printed = succeed(example("primes").args(kind).args(arguments));
+        let mut lines: Vec<_> = printed.lines().map(str::to_owned).collect();
+        let times = lines.pop().expect("times");
+        assert!(times.starts_with("serially ") && times.contains(" on threads ("), "{times}");
+        assert_eq!(times.contains(" in processes ("), !kind.is_empty(), "{times}");
+        lines
+    });
+    assert_eq!(threads, processes);
+    threads
 }
 
 #[test]
@@ -239,9 +260,9 @@ fn primes_by_division() {
 
 #[test]
 fn primes_counted_in_ranges() {
-    for threads in ["1", "2", "7"] {
+    for workers in ["1", "2", "7"] {
         assert_eq!(
-            answers(&["--threads", threads, "--count", "100000", "3", "0"]),
+            answers(&["--workers", workers, "--count", "100000", "3", "0"]),
             ["9592 primes below 100000", "1 primes below 3", "0 primes below 0"]
         );
     }
@@ -265,25 +286,168 @@ fn primes_by_sieve() {
 #[test]
 fn primes_refuses_bad_arguments() {
     refuses("primes", &[], "a number is wanted");
-    refuses("primes", &["--processes", "7"], "--processes");
+    refuses("primes", &["--process=es", "7"], "--process");
     for number in ["seven", "7x", "", "+7", " 7", "18446744073709551616"] {
         refuses("primes", &["3", number], "no number");
     }
     refuses("primes", &["--", "-7"], "no number");
     refuses("primes", &["--sieve", "1000000001"], "too large");
-    refuses("primes", &["--threads", "0", "7"], "--threads");
-    refuses("primes", &["--threads", "40000", "7"], "CFUT_OPT_WORKERS is 40000");
+    refuses("primes", &["--workers", "0", "7"], "--workers");
+    refuses("primes", &["--workers", "40000", "7"], "CFUT_OPT_WORKERS is 40000");
+    refuses("primes", &["--processes", "--workers", "2000", "7"], "CFUT_OPT_WORKERS is 2000");
+}
+
+// ---- crash_lab ----
+
+/// The number behind each of these words, as N.
+fn without_numbers(printed: &str, words: &[&str]) -> String {
+    let mut text = printed.to_owned();
+    for word in words {
+        let mut parts = text.split(word);
+        let mut plain = parts.next().unwrap_or("").to_owned();
+        for part in parts {
+            plain += word;
+            plain += "N";
+            plain += part.trim_start_matches(|c: char| c.is_ascii_digit());
+        }
+        text = plain;
+    }
+    text
+}
+
+const CRASHES: &str = "\
+task         ended as      after it  what the library says
+refuse       CFUT_FAILED   10 of 10  cannot process that
+segfault     CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
+an invalid memory access or a stack overflow in the task, or in code it calls
+abort        CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 6 (SIGABRT); \
+an assertion, an uncaught C++ exception or heap corruption
+exit-0       CFUT_CRASHED  10 of 10  worker lab-N (pid N) exited with status 0 in a task: \
+a task must return, and not call exit()
+exit-3       CFUT_CRASHED  10 of 10  worker lab-N (pid N) exited with status 3 in a task: \
+a task must return, and not call exit()
+spin         CFUT_EXPIRED  10 of 10  expired while it ran: CFUT_TASK_RUN_TIMEOUT_NS of 200 ms passed
+freeze       CFUT_EXPIRED  10 of 10  expired while it ran: CFUT_TASK_RUN_TIMEOUT_NS of 200 ms passed
+eat          CFUT_FAILED   10 of 10  no more memory
+eat-blindly  CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
+the memory of its limit or of the machine was used up
+overflow     CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
+an invalid memory access or a stack overflow in the task, or in code it calls
+close        CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed: \
+it closed its connection to the pool (a task that closes all descriptors?)
+vanish       CFUT_CRASHED  10 of 10  worker lab-N (pid N) exited with status 0 in a task: \
+a task must return, and not call exit(); its child is gone
+killed       CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 9 (SIGKILL); \
+killed from outside: by a person, or by the system for want of memory
+";
+
+#[test]
+fn crash_lab_goes_on() {
+    for workers in ["1", "2", "5"] {
+        let printed = succeed(example("crash_lab").args(["--workers", workers]));
+        assert_eq!(without_numbers(&printed, &["lab-", "(pid "]), CRASHES, "{workers} workers");
+    }
+}
+
+#[test]
+fn crash_lab_with_one_task() {
+    let printed = succeed(example("crash_lab").arg("abort"));
+    let expected: Vec<_> = [0, 3].iter().filter_map(|&n| CRASHES.lines().nth(n)).collect();
+    let printed = without_numbers(&printed, &["lab-", "(pid "]);
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn crash_lab_lists_its_tasks() {
+    let listed = succeed(example("crash_lab").arg("--list"));
+    let name = |line: &str| line.split(' ').next().map(str::to_owned);
+    let names: Vec<_> = listed.lines().filter_map(name).collect();
+    let run: Vec<_> = CRASHES.lines().skip(1).filter_map(name).collect();
+    assert_eq!(names, run);
+}
+
+#[test]
+fn crash_lab_refuses_bad_arguments() {
+    refuses("crash_lab", &["abort", "explode"], "no such task");
+    refuses("crash_lab", &["--workers", "0"], "--workers");
+    refuses("crash_lab", &["--workers", "2x"], "--workers");
+    refuses("crash_lab", &["--workers", "2000"], "CFUT_OPT_WORKERS is 2000");
+    refuses("crash_lab", &["--threads", "2"], "--threads");
+}
+
+// ---- Python ----
+
+/// Runs a program of examples-python/; None where there is no python3.
+fn python(name: &str) -> Option<(i32, String, String)> {
+    let found = Command::new("python3").arg("--version").output();
+    if !found.is_ok_and(|output| output.status.success()) {
+        println!("skipped: no python3");
+        return None;
+    }
+    let mut command = Command::new("python3");
+    command.arg("-B").arg(root().join("examples-python").join(name));
+    command.env("CFUT_LIBRARY", library_dir().join("libcfutures.so"));
+    Some(result(&mut command))
+}
+
+#[test]
+fn python_host_and_workers() {
+    let Some((code, printed, complaint)) = python("host.py") else { return };
+    assert_eq!((code, complaint.as_str()), (0, ""), "{printed}");
+    let expected = "\
+square(12) = 144
+count_words('the cat and the dog and the bird') = \
+{'the': 3, 'cat': 1, 'and': 2, 'dog': 1, 'bird': 1}
+divide(7, 2) = 3.5
+divide(7, 0): CFUT_FAILED: ZeroDivisionError: division by zero
+crash(): CFUT_CRASHED: worker py-N (pid N) was killed by signal 11 (SIGSEGV); \
+an invalid memory access or a stack overflow in the task, or in code it calls
+no_such_task(): CFUT_FAILED: no task is registered under the name \"no_such_task\" \
+(cfut_register), and it names no \"module.so:symbol\"
+sum of 1000 squares = 332833500
+in other processes: True
+left behind: 0
+";
+    assert_eq!(without_numbers(&printed, &["py-", "(pid "]), expected);
+}
+
+#[test]
+fn python_worker_started_by_hand() {
+    let Some((code, printed, complaint)) = python("worker.py") else { return };
+    assert_eq!((code, printed.as_str()), (1, ""));
+    assert!(complaint.starts_with("worker.py: CFUT_ESTATE: "), "{complaint}");
 }
 
 // ---- README ----
 
+/// The first block of code of this kind in README.md.
+fn readme_block(kind: &str) -> String {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let mark = format!("```{kind}\n");
+    let from = readme.find(&mark).unwrap_or_else(|| panic!("no {mark:?}")) + mark.len();
+    let length = readme[from..].find("```").expect("its end");
+    readme[from..from + length].to_owned()
+}
+
+fn run_as(name: &str, source: &str) -> String {
+    let path = directory(name).join("square.c");
+    fs::write(&path, source).expect("source");
+    succeed(&mut program(&build_with(path.to_str().expect("UTF-8"), &["-pedantic"])))
+}
+
 #[test]
 fn the_program_in_the_readme_works() {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let from = readme.find("```c\n").expect("a C program") + "```c\n".len();
-    let length = readme[from..].find("```").expect("its end");
-    let source = directory("readme").join("square.c");
-    fs::write(&source, &readme[from..from + length]).expect("source");
-    let source = source.to_str().expect("UTF-8");
-    assert_eq!(succeed(&mut program(&build_with(source, &["-pedantic"]))), "25\n");
+    assert_eq!(run_as("readme", &readme_block("c")), "25\n");
+}
+
+#[test]
+fn two_lines_lead_from_threads_to_processes() {
+    let (program, change) = (readme_block("c"), readme_block("diff"));
+    let side = |others: char| -> String {
+        let lines = change.lines().filter(|line| !line.starts_with(others));
+        lines.map(|line| format!("{}\n", &line[1..])).collect()
+    };
+    let (before, after) = (side('+'), side('-'));
+    assert_eq!(program.matches(&before).count(), 1, "{before}");
+    assert_eq!(run_as("processes", &program.replace(&before, &after)), "25\n");
 }

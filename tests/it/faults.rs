@@ -41,6 +41,8 @@ suite!(reentrancy: from_callback_in_worker, from_callback_on_executor, from_call
 suite!(depths: chain_of_callbacks, chain_of_continuations, chain_is_dropped,
     chain_is_released_settled, nested_waits);
 
+suite!(quotas: default_sizes_follow_a_quota, quota_of_an_outer_group_counts);
+
 suite!(shortage: not_one_thread, end_without_threads, quiet_without_threads,
     refused_is_not_counted, refused_batch_writes_nothing, works_with_fewer, one_of_them_fails,
     no_thread_for_time_outs, nobody_to_stand_in, next_submit_replaces_a_worker,

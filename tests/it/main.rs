@@ -14,3 +14,4 @@ mod sources;
 mod suites;
 mod support;
 mod testing_doc;
+mod worker_program;

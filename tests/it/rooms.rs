@@ -30,9 +30,23 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("transport", &["open", "platform"]),
     // The other side: knows no pool.
     ("worker", &["open", "future", "platform", "transport"]),
+    ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
     // The arms: no logic, no system.
-    ("executor", &["open", "future", "thread_pool"]),
-    ("ffi", &["open", "executor", "future", "log", "platform", "thread_pool", "worker"]),
+    ("executor", &["open", "future", "process_pool", "thread_pool", "trace"]),
+    (
+        "ffi",
+        &[
+            "open",
+            "executor",
+            "future",
+            "log",
+            "platform",
+            "process_pool",
+            "thread_pool",
+            "trace",
+            "worker",
+        ],
+    ),
     // Names the rooms.
     ("lib", &[]),
     // Programs of their own, with nothing of the library inside.

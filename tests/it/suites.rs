@@ -105,6 +105,7 @@ suite!(
     take_moves_the_value_once,
     take_gives_to_one_thread_only,
     info_of_a_task,
+    info_of_a_task_that_failed,
     info_that_does_not_apply_is_0,
     released_before_the_end_runs_all_the_same,
     outlives_its_executor,
@@ -148,6 +149,7 @@ suite!(
     empty_queue_answers_end,
     outstanding_is_a_time_out,
     order_is_that_of_settling,
+    seen_settled_comes_out_first,
     every_end_comes_out,
     cancelled_comes_out_at_once,
     added_twice_comes_out_twice,
@@ -232,7 +234,17 @@ suite!(
     pipe_gets_the_bytes,
     pipe_of_one_without_bytes,
     pipe_passes_other_ends_through,
-    pipe_refuses_time_outs,
+    pipe_is_queued_by_priority,
+    pipe_total_time_out_while_it_waits,
+    pipe_total_time_out_in_the_queue,
+    pipe_total_time_out_of_one_that_runs,
+    pipe_queue_time_out_is_from_its_input,
+    pipe_run_time_out_is_from_its_start,
+    pipe_in_time,
+    pipe_with_time_outs_is_cancelled,
+    pipe_with_time_outs_ends_with_its_pool,
+    pipe_with_time_outs_comes_too_late,
+    pipes_with_time_outs_meet_the_end,
 );
 
 suite!(
@@ -312,6 +324,7 @@ suite!(
     callback_of_an_expired_one,
     low_is_not_starved_by_high,
     normal_is_not_starved_by_high,
+    detached_one_ends_in_time_after_a_shutdown,
 );
 
 suite!(
@@ -400,6 +413,7 @@ suite!(
     workers_die_with_their_supervisor,
     children_of_workers_go_with_them,
     closed_streams,
+    program_of_its_own,
 );
 
 suite!(
@@ -409,6 +423,7 @@ suite!(
     waiting_for_each_other,
     waiting_for_each_other_in_two_pools,
     waiting_for_ones_continuation,
+    waiting_for_ones_continuation_with_a_time_out,
     waiting_for_a_join_with_oneself,
     more_waits_than_there_can_be_threads,
 );

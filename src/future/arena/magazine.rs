@@ -1,8 +1,9 @@
 //! A thread's own free blocks; A4 says that nobody else touches them.
 
-use super::slabs::{self, Chain, Free, chain_length};
+use super::list::{Free, PER_NODE};
+use super::slabs::{self, chain_nodes};
 use super::{plain, quarantine};
-use crate::local::{self, Local, Magazine, NOWHERE};
+use crate::local::{self, Blocks, Local, Magazine, NOWHERE};
 use crate::platform::{fork, thread};
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
@@ -27,11 +28,8 @@ pub(crate) fn take_ready(local: &Local, class: usize) -> Option<NonNull<u8>> {
 
 #[inline(always)]
 fn take(magazine: &Magazine) -> Option<NonNull<u8>> {
-    let block = NonNull::new(magazine.head.get().cast::<Free>())?;
-    // SAFETY: A4: a free block in our own list.
-    magazine.head.set(unsafe { block.as_ref() }.next.cast());
-    magazine.room.set(magazine.room.get().wrapping_add(1));
-    Some(block.cast())
+    // SAFETY: A4: the magazine is this thread's own.
+    unsafe { magazine.blocks.take() }.map(NonNull::cast)
 }
 
 #[cold]
@@ -41,23 +39,22 @@ fn allocate_slowly(local: &Local, class: usize) -> Option<NonNull<u8>> {
         return plain::allocate(class);
     }
     if !set_up(local) {
-        // SAFETY: a chain of one block, which becomes ours.
-        return slabs::take(class, 1).map(|chain| chain.first.cast());
+        // SAFETY: the only block of a list that is ours.
+        return unsafe { slabs::take(class, 1)?.take() }.map(NonNull::cast);
     }
     let magazine = &local.magazines[class];
-    if !magazine.head.get().is_null() {
-        return take(magazine); // in a forked child
+    if let Some(block) = take(magazine) {
+        return Some(block); // in a forked child
     }
-    if let Some(spare) = NonNull::new(magazine.spare.replace(ptr::null_mut())) {
-        magazine.head.set(spare.as_ptr());
-        magazine.room.set(0);
+    if let Some(spare) = NonNull::new(magazine.spare.replace(ptr::null_mut()).cast()) {
+        // SAFETY: A4: a whole chain of ours.
+        magazine.blocks.set(unsafe { Blocks::whole(spare, chain_nodes(class)) });
         return take(magazine);
     }
-    let wanted = magazine.wanted.get().clamp(FIRST_WANTED, chain_length(class));
+    let whole = chain_nodes(class) * PER_NODE;
+    let wanted = magazine.wanted.get().clamp(FIRST_WANTED.min(whole), whole);
     magazine.wanted.set(wanted.saturating_mul(2));
-    let chain = slabs::take(class, wanted)?;
-    magazine.head.set(chain.first.as_ptr().cast());
-    magazine.room.set(chain_length(class).saturating_sub(chain.count));
+    magazine.blocks.set(slabs::take(class, wanted)?);
     take(magazine)
 }
 
@@ -100,26 +97,31 @@ pub(crate) unsafe fn give_ready(local: &Local, block: NonNull<u8>, class: usize)
 #[inline(always)]
 unsafe fn give(magazine: &Magazine, block: NonNull<u8>, class: usize) {
     let block = block.cast::<Free>();
-    // SAFETY: by the contract the block is ours, and large enough.
-    unsafe { (*block.as_ptr()).next = magazine.head.get().cast() };
-    magazine.head.set(block.as_ptr().cast());
-    let room = magazine.room.get().wrapping_sub(1);
-    magazine.room.set(room);
-    if room == 0 {
-        make_room(magazine, class);
+    if !magazine.blocks.needs_node() {
+        // SAFETY: by the contract, A4, and just looked at.
+        unsafe { magazine.blocks.name(block) };
+    } else if magazine.blocks.nodes.get() == chain_nodes(class) {
+        // SAFETY: by the contract.
+        unsafe { begin_anew(block, magazine, class) };
+    } else {
+        // SAFETY: by the contract, A4, and just looked at.
+        unsafe { magazine.blocks.add_node(block) };
     }
 }
 
 /// The list has grown to a chain: it becomes the spare, and that goes to the depot.
+///
+/// # Safety
+/// As `give`.
 #[cold]
 #[inline(never)]
-fn make_room(magazine: &Magazine, class: usize) {
-    let full = magazine.head.replace(ptr::null_mut());
-    let count = chain_length(class);
-    magazine.room.set(count);
-    if let Some(spare) = NonNull::new(magazine.spare.replace(full)) {
+unsafe fn begin_anew(block: NonNull<Free>, magazine: &Magazine, class: usize) {
+    let full = magazine.blocks.take_all();
+    // SAFETY: by the contract, A4.
+    unsafe { magazine.blocks.add_node(block) };
+    if let Some(spare) = NonNull::new(magazine.spare.replace(full.top.get()).cast()) {
         // SAFETY: A4: a whole chain of ours.
-        unsafe { slabs::give(class, Chain { first: spare.cast(), count }) };
+        unsafe { slabs::give(class, Blocks::whole(spare, chain_nodes(class))) };
     }
 }
 
@@ -139,13 +141,26 @@ unsafe fn release_slowly(local: &Local, block: NonNull<u8>, class: usize) {
         // SAFETY: by the contract, and just looked at.
         unsafe { give(&local.magazines[class], block, class) };
     } else {
-        let block = block.cast::<Free>();
-        // SAFETY: by the contract: ours, a chain of one.
+        let one = Blocks::empty();
+        // SAFETY: by the contract: ours, and so is the list.
         unsafe {
-            (*block.as_ptr()).next = ptr::null_mut();
-            slabs::give(class, Chain { first: block, count: 1 });
+            one.put(block.cast());
+            slabs::give(class, one);
         }
     }
+}
+
+/// What is kept for another burst of tasks, but for a little, goes back to the system. Slow.
+pub(crate) fn trim() {
+    if !checks() {
+        slabs::follow_fork();
+        slabs::trim();
+    }
+}
+
+/// Whether there may be something to `trim`, now or when what is in use has been released.
+pub(crate) fn is_ample() -> bool {
+    slabs::is_ample()
 }
 
 /// The fork generation that allocated the live block `block`.
@@ -167,10 +182,9 @@ fn set_up(local: &Local) -> bool {
     }
     fork::watch();
     slabs::follow_fork();
-    for (class, magazine) in local.magazines.iter().enumerate() {
+    for magazine in &local.magazines {
         // A parent's blocks are not ours to use.
-        magazine.head.set(ptr::null_mut());
-        magazine.room.set(chain_length(class));
+        magazine.blocks.set(Blocks::empty());
         magazine.spare.set(ptr::null_mut());
     }
     let lasts = thread::at_thread_end(empty);
@@ -187,14 +201,11 @@ unsafe extern "C" fn empty(_: *mut c_void) {
             return;
         }
         for (class, magazine) in local.magazines.iter().enumerate() {
-            let spare = magazine.spare.replace(ptr::null_mut());
-            let rest = magazine.head.replace(ptr::null_mut());
-            let whole = chain_length(class);
-            let count = whole - magazine.room.replace(whole);
-            for (list, count) in [(spare, whole), (rest, count)] {
-                if let Some(first) = NonNull::new(list.cast()) {
-                    // SAFETY: A4: our own blocks, given up here.
-                    unsafe { slabs::give(class, Chain { first, count }) };
+            // SAFETY: A4: our own blocks, given up here.
+            unsafe {
+                slabs::give(class, magazine.blocks.take_all());
+                if let Some(spare) = NonNull::new(magazine.spare.replace(ptr::null_mut()).cast()) {
+                    slabs::give(class, Blocks::whole(spare, chain_nodes(class)));
                 }
             }
         }

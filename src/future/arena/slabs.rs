@@ -1,35 +1,33 @@
 //! Depots, one for each class: chains of free blocks, and the slabs that blocks are cut from.
 
+use super::list::{Free, PER_NODE};
 use super::{CLASSES, block_size};
+use crate::local::Blocks;
 use crate::platform::fork::{self, PerProcess};
 use crate::platform::memory;
-use crate::sync::{Lock, Padded};
+use crate::sync::{AtomicUsize, Lock, Ordering, Padded};
 use std::ptr::{self, NonNull};
 
 const SLAB: usize = 64 * 1024;
 /// Slabs that are mapped at once.
 const REGION: usize = 16;
-/// Empty slabs, and chains, that a depot keeps: bursts do not map and unmap. 4 MiB each.
+/// Chains that a depot keeps: bursts do not map and unmap. 64 MiB.
+const MOST_CHAINS: u32 = 1024;
+/// Chains that are left by `trim`, and empty slabs that a depot keeps. 4 MiB each.
 const SPARES: u32 = 64;
 
-/// Blocks of a whole chain: about a slab's worth.
-pub(super) const fn chain_length(class: usize) -> u32 {
-    (SLAB / block_size(class)) as u32
-}
-
-/// Start of a free block; see A3.
-#[repr(C)]
-pub(super) struct Free {
-    word: u64,
-    pub(super) next: *mut Free,
-    /// In the first block of a chain in a depot: the next chain.
-    next_chain: *mut Free,
-}
-
-/// A list of free blocks, and how many they are.
-pub(super) struct Chain {
-    pub(super) first: NonNull<Free>,
-    pub(super) count: u32,
+/// Nodes of a whole chain: about a slab's worth of blocks.
+pub(super) fn chain_nodes(class: usize) -> u32 {
+    const NODES: [u32; CLASSES] = {
+        let mut nodes = [0; CLASSES];
+        let mut class = 0;
+        while class < CLASSES {
+            nodes[class] = (SLAB / block_size(class)) as u32 / PER_NODE;
+            class += 1;
+        }
+        nodes
+    };
+    NODES[class]
 }
 
 /// Header of a slab: its first block's place.
@@ -39,7 +37,7 @@ struct Slab {
     /// First byte never handed out yet.
     fresh: u32,
     listed: bool,
-    free: *mut Free,
+    free: Blocks,
     next: *mut Slab,
     previous: *mut Slab,
 }
@@ -71,15 +69,41 @@ static DEPOTS: [Padded<Lock<Depot>>; CLASSES] = {
 static PER_PROCESS: PerProcess = PerProcess::unset();
 
 /// Takes up to `wanted` blocks; at least one, or None when there is no memory.
-pub(super) fn take(class: usize, wanted: u32) -> Option<Chain> {
+pub(super) fn take(class: usize, wanted: u32) -> Option<Blocks> {
     DEPOTS[class].lock().take(wanted)
 }
 
 /// # Safety
-/// The chain's blocks are of this class and process, and the caller's to give.
-pub(super) unsafe fn give(class: usize, chain: Chain) {
-    // SAFETY: by the contract.
-    unsafe { DEPOTS[class].lock().give(chain) };
+/// The blocks are of this class and process, and the caller's to give.
+pub(super) unsafe fn give(class: usize, blocks: Blocks) {
+    if blocks.count() != 0 {
+        // SAFETY: by the contract.
+        unsafe { DEPOTS[class].lock().give(blocks) };
+    }
+}
+
+/// Slabs mapped, of all classes. Relaxed throughout: a figure.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+/// About what is left of one class that is not in use; more is worth a look.
+const AMPLE: usize = 3 * SPARES as usize;
+
+/// Whether so much is mapped that there may be something to `trim`, now or soon.
+pub(super) fn is_ample() -> bool {
+    MAPPED.load(Ordering::Relaxed) > AMPLE
+}
+
+/// The program rests: what is kept for another burst, but for a little, goes back to the system.
+pub(super) fn trim() {
+    for depot in &DEPOTS {
+        // The lock is let go in between: others need not wait for all of it.
+        while depot.lock().dissolve_one() {}
+    }
+}
+
+/// How many chains a depot keeps.
+#[cfg(test)]
+pub(super) fn chains(class: usize) -> u32 {
+    DEPOTS[class].lock().chain_count
 }
 
 /// The fork generation that allocated the live block `block`.
@@ -100,6 +124,7 @@ pub(super) fn follow_fork() {
             // exist here, and threads of the child wait.
             unsafe { depot.reset(Depot::new(class)) };
         }
+        MAPPED.store(0, Ordering::Relaxed);
     });
 }
 
@@ -116,68 +141,64 @@ impl Depot {
         }
     }
 
-    fn take(&mut self, wanted: u32) -> Option<Chain> {
-        let whole = chain_length(self.class);
-        if wanted >= whole {
-            if let Some(first) = NonNull::new(self.chains) {
-                // SAFETY: A4: a chain of ours.
-                self.chains = unsafe { first.as_ref() }.next_chain;
-                self.chain_count -= 1;
-                return Some(Chain { first, count: whole });
+    fn take(&mut self, wanted: u32) -> Option<Blocks> {
+        if wanted >= chain_nodes(self.class) * PER_NODE {
+            if let Some(chain) = self.take_chain() {
+                return Some(chain);
             }
         }
         self.cut(wanted)
     }
 
-    /// Takes blocks out of slabs, in the order of their addresses.
-    fn cut(&mut self, wanted: u32) -> Option<Chain> {
-        let first = self.cut_one()?;
-        let (mut last, mut count) = (first, 1);
-        while count < wanted {
-            let Some(block) = self.cut_one() else { break };
-            // SAFETY: A4: blocks of ours.
-            unsafe { (*last.as_ptr()).next = block.as_ptr() };
-            last = block;
-            count += 1;
-        }
-        // SAFETY: as above.
-        unsafe { (*last.as_ptr()).next = ptr::null_mut() };
-        Some(Chain { first, count })
-    }
-
-    fn cut_one(&mut self) -> Option<NonNull<Free>> {
-        loop {
-            if let Some(block) = self.cut_from_current() {
-                return Some(block);
-            }
-            self.next_slab()?;
-        }
-    }
-
-    fn cut_from_current(&mut self) -> Option<NonNull<Free>> {
-        // SAFETY: A4; a free block is referred to by its slab's list alone.
+    fn take_chain(&mut self) -> Option<Blocks> {
+        let top = NonNull::new(self.chains)?;
+        self.chain_count -= 1;
+        // SAFETY: A4: a whole chain of ours.
         unsafe {
-            let slab = self.current.as_mut()?;
-            if let Some(block) = NonNull::new(slab.free) {
-                slab.free = block.as_ref().next;
-                slab.live += 1;
-                return Some(block);
-            }
-            let size = block_size(self.class) as u32;
-            if slab.fresh + size > SLAB as u32 {
-                return None;
-            }
-            let block = self.current.cast::<u8>().add(slab.fresh as usize);
-            slab.fresh += size;
-            slab.live += 1;
-            NonNull::new(block.cast())
+            self.chains = *Free::next_chain(top);
+            Some(Blocks::whole(top, chain_nodes(self.class)))
         }
+    }
+
+    /// Takes blocks out of slabs; those that are new, in the order of their addresses.
+    fn cut(&mut self, wanted: u32) -> Option<Blocks> {
+        let blocks = Blocks::empty();
+        while blocks.count() < wanted && self.cut_from_current(&blocks, wanted) {}
+        (blocks.count() != 0).then_some(blocks)
+    }
+
+    /// Moves blocks until there are `wanted` or the slab has no more; then the next slab is put
+    /// there. False: there is none.
+    fn cut_from_current(&mut self, blocks: &Blocks, wanted: u32) -> bool {
+        let class = self.class;
+        // SAFETY: A4; a free block is referred to by its slab's list alone.
+        let Some(slab) = (unsafe { self.current.as_mut() }) else { return self.next_slab() };
+        let before = blocks.count();
+        while blocks.count() < wanted {
+            // SAFETY: A4: the list of a slab of ours.
+            let Some(block) = (unsafe { slab.free.take() }) else { break };
+            // SAFETY: a block of ours.
+            unsafe { blocks.put(block) };
+        }
+        let size = block_size(class) as u32;
+        let fresh = ((SLAB as u32 - slab.fresh) / size).min(wanted - blocks.count());
+        // The last that is put in is the first to be taken.
+        for number in (0..fresh).rev() {
+            // SAFETY: within the slab, and never handed out yet.
+            unsafe {
+                let block = self.current.cast::<u8>().add((slab.fresh + number * size) as usize);
+                blocks.put(NonNull::new_unchecked(block.cast()));
+            }
+        }
+        slab.fresh += fresh * size;
+        slab.live += blocks.count() - before;
+        blocks.count() == wanted || self.next_slab()
     }
 
     /// Puts a slab with room into `current`, whose slab is full (or missing).
-    fn next_slab(&mut self) -> Option<()> {
-        if self.partial.is_null() && self.spare.is_null() {
-            self.map_region()?;
+    fn next_slab(&mut self) -> bool {
+        if self.partial.is_null() && self.spare.is_null() && self.map_region().is_none() {
+            return false;
         }
         self.current = if !self.partial.is_null() {
             let slab = self.partial;
@@ -191,7 +212,7 @@ impl Depot {
             self.spares -= 1;
             slab
         };
-        Some(())
+        true
     }
 
     /// Maps a region: its slabs become spares. The first slab of a class comes alone.
@@ -200,6 +221,7 @@ impl Depot {
         let region = memory::map_aligned(SLAB, slabs)
             .or_else(|| memory::map_aligned(SLAB, 1).map(|(place, _)| (place, 1)));
         let (place, slabs) = region?;
+        MAPPED.fetch_add(slabs, Ordering::Relaxed);
         // The first in memory is to be used first.
         for number in (0..slabs).rev() {
             // SAFETY: within the region just mapped.
@@ -212,7 +234,7 @@ impl Depot {
                     live: 0,
                     fresh: first,
                     listed: false,
-                    free: ptr::null_mut(),
+                    free: Blocks::empty(),
                     next: self.spare,
                     previous: ptr::null_mut(),
                 });
@@ -225,33 +247,49 @@ impl Depot {
 
     /// # Safety
     /// As the function of that name.
-    unsafe fn give(&mut self, chain: Chain) {
-        if chain.count == chain_length(self.class) && self.chain_count < SPARES {
-            // SAFETY: by the contract ours.
-            unsafe { (*chain.first.as_ptr()).next_chain = self.chains };
-            self.chains = chain.first.as_ptr();
-            self.chain_count += 1;
-            return;
-        }
-        let mut block = chain.first.as_ptr();
-        for _ in 0..chain.count {
-            // SAFETY: by the contract: the list has this many blocks, which are ours.
-            unsafe {
-                let next = (*block).next;
-                self.give_back(slab_of(block.cast()), block);
-                block = next;
+    unsafe fn give(&mut self, blocks: Blocks) {
+        match blocks.as_whole(chain_nodes(self.class)) {
+            Some(top) if self.chain_count < MOST_CHAINS => {
+                // SAFETY: by the contract ours.
+                unsafe { *Free::next_chain(top) = self.chains };
+                self.chains = top.as_ptr();
+                self.chain_count += 1;
             }
+            // SAFETY: by the contract.
+            _ => unsafe { self.dissolve(blocks) },
         }
+    }
+
+    /// Gives blocks back to their slabs.
+    ///
+    /// # Safety
+    /// As the function `give`.
+    unsafe fn dissolve(&mut self, blocks: Blocks) {
+        // SAFETY: by the contract ours.
+        while let Some(block) = unsafe { blocks.take() } {
+            // SAFETY: by the contract.
+            unsafe { self.give_back(slab_of(block.as_ptr().cast()), block) };
+        }
+    }
+
+    /// Dissolves a chain, if there are more than a rested depot keeps.
+    fn dissolve_one(&mut self) -> bool {
+        if self.chain_count <= SPARES {
+            return false;
+        }
+        let Some(chain) = self.take_chain() else { return false };
+        // SAFETY: A4: just taken.
+        unsafe { self.dissolve(chain) };
+        true
     }
 
     /// # Safety
     /// A4; `block` is a block of `slab` that nobody uses; the slab is of this class.
     #[inline]
-    unsafe fn give_back(&mut self, slab: *mut Slab, block: *mut Free) {
+    unsafe fn give_back(&mut self, slab: *mut Slab, block: NonNull<Free>) {
         // SAFETY: by the contract.
         unsafe {
-            (*block).next = (*slab).free;
-            (*slab).free = block;
+            (*slab).free.put(block);
             (*slab).live -= 1;
             if slab == self.current {
                 return;
@@ -280,6 +318,7 @@ impl Depot {
                 self.spares += 1;
             } else if let Some(slab) = NonNull::new(slab) {
                 memory::unmap(slab.cast(), SLAB);
+                MAPPED.fetch_sub(1, Ordering::Relaxed);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Tasks of an executor against those who would run or settle them.
 
 use super::*;
+use crate::future::owner::Refused;
 
 // ---- executors ----
 
@@ -12,7 +13,8 @@ struct House {
 
 static HOUSE: Vtable = Vtable {
     kind: crate::future::owner::Kind::Threads,
-    enqueue: |_, task, _| Err(task),
+    enqueue: |_, task, _| Err(Refused { task, verdict: None }),
+    keep_time: |_, _| Ok(()),
     settled: |owner, _, _, stage| {
         note(Event::Told(stage));
         if stage == Stage::Detached {

@@ -1,4 +1,4 @@
-//! Joins, waits for several, and completion queues.
+//! Several callbacks, joins, waits for several, and completion queues.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn joins() {
             let handle = output.clone();
             let other = thread::spawn(move || {
                 if cancels {
-                    let _ = promise::cancel(&handle, false);
+                    let _ = promise::cancel(&handle, promise::Reach::Pending);
                     due::run_pending();
                 }
                 work(runner);
@@ -73,6 +73,33 @@ fn waits_for_one_of_two() {
     }
 }
 
+// ---- callbacks ----
+
+/// A callback is there, and another thread adds a second one while the task ends and calls the
+/// first: they are called one after the other, whoever does it. At most three preemptions.
+#[test]
+fn callbacks_one_at_a_time() {
+    for run in [work, work_straight] {
+        for script in [Script::Succeed, Script::Fail] {
+            explore(Some(3), move || {
+                events();
+                SCRIPT.set(script);
+                let mut references = new_task(2);
+                let future = references.remove(0);
+                call_back(&future, 1);
+                let other = thread::spawn(move || {
+                    call_back(&future, 2);
+                    drop(future);
+                    due::run_pending();
+                });
+                run(references.remove(0));
+                other.join().expect("joined");
+                check_calls(&events(), &[Deed::CallTwice]);
+            });
+        }
+    }
+}
+
 // ---- completion queues ----
 
 /// Two futures are delivered while a thread takes them out and sleeps in between; the queue
@@ -111,6 +138,35 @@ fn deliveries_against_the_taker() {
         threads.into_iter().for_each(|thread| thread.join().expect("joined"));
         completions.drop_handle();
     });
+}
+
+/// A future is seen settled by a thread that then settles another one: it is in the queue, in
+/// front of that. At most two preemptions.
+#[test]
+fn deliveries_in_order() {
+    for script in [Script::Succeed, Script::Fail] {
+        explore(Some(2), move || {
+            events();
+            SCRIPT.set(script);
+            let completions = Queue::new().ok().expect("memory");
+            let mut references = new_task(2);
+            let (promise, second) = promise::new().ok().expect("memory");
+            queue::add(&completions, &second, 2).ok().expect("memory");
+            queue::add(&completions, &references[0], 1).ok().expect("memory");
+            let runner = references.remove(0);
+            let worker = thread::spawn(move || work(runner));
+            wait_for(&references[0]);
+            promise::release(promise);
+            for wanted in 1..=2 {
+                match completions.next().ok().expect("no fork") {
+                    Next::Entry(_, tag) => assert_eq!(tag, wanted),
+                    Next::Empty(_) | Next::End => panic!("both are settled"),
+                }
+            }
+            worker.join().expect("joined");
+            completions.drop_handle();
+        });
+    }
 }
 
 /// Two takers for two entries: each gets what the other leaves, and both see the end.

@@ -135,6 +135,12 @@ impl Snapshot {
         Outcome::from_bits(self.low() >> OUTCOME_AT)
     }
 
+    /// How a task ends whose function has returned 0.
+    #[inline(always)]
+    pub(crate) fn recorded_outcome(self) -> Outcome {
+        if self.has(RECORDED) { self.outcome() } else { Outcome::Succeeded }
+    }
+
     pub(crate) fn class(self) -> u32 {
         (self.low() & CLASS) >> CLASS_AT
     }
@@ -158,6 +164,12 @@ impl Snapshot {
         const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
         const HIGH_KIND: u32 = 0b100 << KIND_AT;
         self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
+    }
+
+    /// The same of a cell of the first class.
+    #[inline(always)]
+    pub(crate) fn is_small(self) -> bool {
+        self.is_plain() && self.low() & CLASS == 0
     }
 
     /// A success without extras whose result is of the kind `payload`.

@@ -149,8 +149,40 @@ pub(crate) fn prepare() {
     // Relaxed: a race keeps either pair, and `ns_per_tick` copes with a torn one by
     // measuring anew.
     if counter_is_trusted() && BASE_NS.load(Ordering::Relaxed) == 0 {
-        BASE_TICKS.store(counter(), Ordering::Relaxed);
-        BASE_NS.store(Instant::now().0, Ordering::Relaxed);
+        let now = Reading::now();
+        BASE_TICKS.store(now.ticks, Ordering::Relaxed);
+        BASE_NS.store(now.ns, Ordering::Relaxed);
+    }
+}
+
+/// Both clocks at one moment.
+struct Reading {
+    ticks: u64,
+    ns: u64,
+    /// The moment is known up to so many ticks.
+    doubt: u64,
+}
+
+impl Reading {
+    /// A thread that loses its processor between the two clocks would relate moments that are
+    /// milliseconds apart: such a reading is taken again.
+    fn now() -> Reading {
+        /// Reading both takes less than a tenth of it.
+        const GOOD: u64 = 2_000;
+        const TRIES: u32 = 8;
+        let mut best = Reading { ticks: 0, ns: 0, doubt: u64::MAX };
+        for _ in 0..TRIES {
+            let before = counter();
+            let ns = Instant::now().0;
+            let doubt = counter().saturating_sub(before);
+            if doubt < best.doubt {
+                best = Reading { ticks: before + doubt / 2, ns, doubt };
+            }
+            if best.doubt <= GOOD {
+                break;
+            }
+        }
+        best
     }
 }
 
@@ -177,15 +209,15 @@ fn measure_rate() -> f64 {
     let mut ticks = BASE_TICKS.load(Ordering::Relaxed);
     let mut ns = BASE_NS.load(Ordering::Relaxed);
     loop {
-        let (last, now) = (counter(), Instant::now().0);
-        let (span, elapsed) = (last.saturating_sub(ticks), now.saturating_sub(ns));
+        let now = Reading::now();
+        let (span, elapsed) = (now.ticks.saturating_sub(ticks), now.ns.saturating_sub(ns));
         let rate = elapsed as f64 / span.max(1) as f64;
-        if elapsed >= SPAN_NS {
+        if elapsed >= SPAN_NS && now.doubt < span / 100 {
             // 10 MHz to 10 GHz; anything else is a torn pair.
             if (0.1..=100.0).contains(&rate) {
                 return rate;
             }
-            (ticks, ns) = (last, now);
+            (ticks, ns) = (now.ticks, now.ns);
         }
         std::hint::spin_loop();
     }

@@ -1,4 +1,4 @@
-//! How many processors this process may use.
+//! How many processors this process may use, and a hint to them.
 
 use super::cgroup;
 
@@ -19,6 +19,25 @@ pub(crate) fn cpus() -> Cpus {
     let affinity = affinity();
     let quota = cgroup::quota().map_or(u64::MAX, cgroup::Quota::cpus);
     Cpus { affinity, usable: quota.min(u64::from(affinity)).max(1) as u32 }
+}
+
+/// The line of this address will be written to soon: has it brought here, and taken away from other
+/// processors, in one go. A hint; any address is allowed.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: changes nothing, whatever the address; processors that do not know it take it for
+    // no operation.
+    unsafe {
+        std::arch::asm!("prefetchw [{}]", in(reg) address.addr(), options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(all(target_arch = "aarch64", not(miri)))]
+    // SAFETY: changes nothing, whatever the address.
+    unsafe {
+        std::arch::asm!("prfm pstl1keep, [{}]", in(reg) address.addr(), options(nomem, nostack, preserves_flags));
+    }
+    #[cfg(any(miri, not(any(target_arch = "x86_64", target_arch = "aarch64"))))]
+    let _ = address;
 }
 
 /// The kernel wants a mask at least as large as its own; no fixed size is always enough.

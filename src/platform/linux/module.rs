@@ -4,6 +4,9 @@
 //! is the same build of the module. So a place carries the module's identity, its build-id where
 //! the linker left one, else what the file system says of the file.
 
+// A reason is text that needs no memory; it is made where something is missing for good.
+#![allow(clippy::result_large_err)]
+
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -29,8 +32,6 @@ enum IdentityKind {
 
 impl Identity {
     const MOST: usize = 32;
-    const NONE: Identity =
-        Identity { length: 1, bytes: [IdentityKind::None as u8; 1 + Identity::MOST] };
 
     fn new(kind: IdentityKind, from: &[u8]) -> Identity {
         let length = from.len().min(Identity::MOST);
@@ -65,7 +66,7 @@ impl Identity {
         let mut about: libc::stat = unsafe { std::mem::zeroed() };
         // SAFETY: a NUL-terminated path; writes one stat.
         if unsafe { libc::stat(path.as_ptr(), &mut about) } != 0 {
-            return Identity::NONE;
+            return Identity::new(IdentityKind::None, &[]);
         }
         let changed = (about.st_mtime as u64)
             .wrapping_mul(1_000_000_000)
@@ -113,6 +114,7 @@ pub(crate) struct Located {
 }
 
 /// Why a module or a function was not found: text for people.
+#[derive(Debug)]
 pub(crate) struct Reason {
     text: [u8; Reason::MOST],
     length: usize,
@@ -440,7 +442,7 @@ mod tests {
         assert_eq!(found, Some(here));
         let other = Identity::new(IdentityKind::Build, b"another");
         let text = find(false, located.path.as_c_str(), &other, located.offset);
-        let text = text.err().expect("another build");
+        let text = text.expect_err("another build");
         assert!(text.as_bytes().ends_with(b"that the function was taken from"));
         assert!(locate(ptr::without_provenance(8)).is_none());
     }
@@ -448,7 +450,7 @@ mod tests {
     #[test]
     fn symbols_and_their_absence() {
         assert!(symbol(c"libc.so.6", c"getpid").is_ok());
-        let text = symbol(c"libc.so.6", c"cfut_none").err().expect("no such symbol");
+        let text = symbol(c"libc.so.6", c"cfut_none").expect_err("no such symbol");
         assert!(text.as_bytes().windows(9).any(|part| part == b"cfut_none"));
         assert!(symbol(c"/nowhere/none.so", c"x").is_err());
         assert!(own_directory().is_some_and(|path| path.as_bytes()[0] == b'/'));

@@ -442,3 +442,77 @@ unsafe fn number(mut name: *const u8) -> i32 {
         name = name.wrapping_add(1);
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::platform::socket::Socket;
+
+    fn program<'a>(path: &'a CStr, argv: &'a [&'a CStr], socket: &'a Socket) -> Program<'a> {
+        Program { path, argv, envp: &[], directory: None, socket: socket.fd() }
+    }
+
+    /// Runs a script of the shell's with its end of a pair as descriptor 3; what it writes there.
+    fn output(script: &CStr, start: fn(&Program<'_>) -> Result<i32, Errno>) -> (i32, Vec<u8>) {
+        let (ours, theirs) = Socket::pair().expect("a pair");
+        let argv = [c"sh", c"-c", script];
+        let pid = start(&program(c"/bin/sh", &argv, &theirs)).expect("executed");
+        drop(theirs);
+        let mut text = [0; 256];
+        assert_eq!(ours.wait_readable(None), Ok(true));
+        let length = ours.receive(&mut text, &mut [None, None, None]).expect("text");
+        (pid, text[..length.unwrap_or(0)].to_vec())
+    }
+
+    #[test]
+    fn a_detached_program_is_no_child() {
+        let (pid, text) = output(c"echo $$ >&3", exec_detached);
+        assert_eq!(String::from_utf8_lossy(&text).trim().parse(), Ok(pid));
+        let mut status = 0;
+        // SAFETY: writes a status.
+        let waited = unsafe { libc::waitpid(pid, &mut status, 0) };
+        assert_eq!((waited, Errno::last()), (-1, Errno(libc::ECHILD)));
+    }
+
+    #[test]
+    fn a_child_is_one() {
+        let (pid, text) = output(c"echo $$ >&3; exit 5", exec_child);
+        assert_eq!(String::from_utf8_lossy(&text).trim().parse(), Ok(pid));
+        let mut status = 0;
+        // SAFETY: writes a status.
+        assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+        assert_eq!(libc::WEXITSTATUS(status), 5);
+    }
+
+    /// Whatever this process has open and blocked: the program has 0 to 3, and nothing blocked.
+    #[test]
+    fn nothing_is_inherited() {
+        let held: Vec<_> = (0..20)
+            .map(|_| Socket::pair().expect("a pair").0.fd().duplicate().expect("a copy"))
+            .collect();
+        // SAFETY: our own descriptor, kept open in programs.
+        unsafe { libc::fcntl(held[7].raw(), libc::F_SETFD, 0) };
+        // The fourth is the one that lists them.
+        let script = c"ls /proc/self/fd | tr '\\n' ' ' >&3";
+        let (_, text) = output(script, exec_detached);
+        let open = String::from_utf8_lossy(&text);
+        assert!(open.starts_with("0 1 2 3"), "{open}");
+        assert!(open.split_whitespace().count() <= 5, "{open}");
+        let (_, text) = output(c"grep -h SigBlk /proc/self/status >&3", exec_detached);
+        assert!(String::from_utf8_lossy(&text).contains("0000000000000000"));
+    }
+
+    #[test]
+    fn errors_of_exec_come_back() {
+        let (_ours, theirs) = Socket::pair().expect("a pair");
+        for (path, errno) in [
+            (c"/nowhere/program", libc::ENOENT),
+            (c"/etc/passwd", libc::EACCES),
+            (c"/etc", libc::EACCES),
+        ] {
+            for start in [exec_detached, exec_child] {
+                assert_eq!(start(&program(path, &[path], &theirs)), Err(Errno(errno)));
+            }
+        }
+    }
+}

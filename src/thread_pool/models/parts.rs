@@ -70,7 +70,7 @@ impl Dormitory {
             match self.sleep.park(number, None, 0, || false) {
                 Unparked::ToSearch => searching = true,
                 Unparked::ToLook => {}
-                Unparked::TimedOut => return,
+                Unparked::TimedOut | Unparked::Stays => return,
             }
         }
     }
@@ -85,7 +85,9 @@ fn sleepers(target: u32, workers: u32, submitters: usize, short: bool, preemptio
     explore(Some(preemptions), move || {
         HIRED.set(0);
         let here = Dormitory::new(target, workers, 1 + submitters);
-        here.sleep.set_short(short);
+        if short {
+            here.sleep.note_short(crate::thread_pool::sleep::SOME_PACE);
+        }
         let threads: Vec<_> = (0..submitters)
             .map(|_| {
                 let here = Arc::clone(&here);

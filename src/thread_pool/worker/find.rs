@@ -112,7 +112,7 @@ impl Slot {
         let mine = self.mine();
         mine.fuel.set(FAIRNESS);
         if !mine.ran_long.replace(false) {
-            self.pool().sleep.set_short(true);
+            self.pool().sleep.note_short(mine.pace.get());
         }
         let round = mine.rounds.get().wrapping_add(1);
         mine.rounds.set(round);
@@ -140,18 +140,18 @@ impl Slot {
 
     /// Each look at the inbox takes its cache lines away from whoever submits. Where short
     /// tasks come one after the other it pays to look rarely and take several: as long as
-    /// more come in, up to a batch.
+    /// more come in, up to a batch, with twice as long between two looks each time.
     fn let_some_gather(&self) {
         let pool = self.pool();
         if pool.config.linger_ns == 0 || !pool.sleep.is_short() {
             return;
         }
         let mut seen = pool.inbox.hint(Lane::Normal);
-        for _ in 0..4 {
+        for looks in 0..4 {
             if seen >= BATCH {
                 return;
             }
-            pause(LOOK_EVERY);
+            pause(LOOK_EVERY << looks);
             let now = pool.inbox.hint(Lane::Normal);
             if now == seen {
                 return;

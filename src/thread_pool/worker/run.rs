@@ -129,7 +129,7 @@ impl Slot {
     #[inline(never)]
     pub(super) fn note_long(&self) {
         self.mine().ran_long.set(true);
-        self.pool().sleep.set_short(false);
+        self.pool().sleep.note_long();
     }
 
     pub(super) fn count(&self, ended: Ended) {

@@ -12,7 +12,7 @@
 
 use super::run::SHORT_NS;
 use super::{Frame, Slot};
-use crate::future::cell::{self, Kind, TaskRef};
+use crate::future::cell::{self, Kind, TaskCell, TaskRef};
 use crate::future::run;
 use crate::future::state::Plain;
 use crate::platform::clock;
@@ -22,6 +22,9 @@ use crate::thread_pool::queue::Entry;
 use crate::unwind::contain;
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
+
+/// For so many nanoseconds of work another worker is worth waking.
+const WORTH_NS: u64 = 200_000;
 
 /// The worker is on the straight way, and the task it runs there. The task of the frame may
 /// have ended, and be gone, as long as nothing is called that could unwind.
@@ -64,10 +67,11 @@ impl Slot {
                 break None;
             }
             let Some(entry) = self.find_near() else {
-                if self.refill() {
-                    continue;
+                if !self.refill(at) {
+                    break None;
                 }
-                break None;
+                at = mine.batch_began.get();
+                continue;
             };
             // SAFETY: the queue's reference is ours.
             if !unsafe { entry.as_ref() }.state.start_plain(Kind::Bytes as u32) {
@@ -85,9 +89,12 @@ impl Slot {
         unusual
     }
 
-    /// Takes the next batch of tasks from outside, if that is what comes next.
+    /// Takes the next batch of tasks from outside, if that is what comes next. The last one
+    /// ended at `at`.
     #[inline(never)]
-    fn refill(&self) -> bool {
+    fn refill(&self, at: u64) -> bool {
+        let mine = self.mine();
+        self.note_pace(at);
         let taken = contain(|| {
             if !self.use_fuel(0) {
                 if self.pool().inbox.hint(Lane::Low) > 0 {
@@ -100,9 +107,22 @@ impl Slot {
         });
         let taken = taken.unwrap_or(0);
         if taken > 0 && !self.use_fuel(taken) {
-            self.mine().fuel.set(1);
+            mine.fuel.set(1);
         }
+        mine.batch_size.set(taken);
+        mine.batch_began.set(clock::fast_ticks());
         taken > 0
+    }
+
+    /// The batch came to its end at `at`: how long its tasks took. By a factor of two or so.
+    fn note_pace(&self, at: u64) {
+        let mine = self.mine();
+        // A batch of few says little; a thief may have had some of a large one.
+        let Some(size) = mine.batch_size.get().checked_ilog2().filter(|&size| size > 2) else {
+            return;
+        };
+        let took = at.saturating_sub(mine.batch_began.get()).max(1).ilog2();
+        mine.pace.set((clock::about_ticks(WORTH_NS).max(1).ilog2() + size).saturating_sub(took));
     }
 
     /// Whether there is fuel for so many tasks, and then uses it. The last is for a look out of
@@ -145,28 +165,19 @@ unsafe fn run_task(
     let code = unsafe { function(task.as_ptr(), data, length) };
     // Relaxed: as in `leave_frame`. (A task that has blocked and so taken the turn has called
     // the attention of the next look.)
-    let called = public.called.load(Ordering::Relaxed) != 0;
-    if called && slot.is_forked() {
-        frame.task.set(ptr::null());
-        return (at, After::Calls);
+    if public.called.load(Ordering::Relaxed) != 0 {
+        // SAFETY: by the contract.
+        return unsafe { end_called(slot, frame, task, (at, long), code) };
     }
-    let end = clock::fast_ticks();
-    let ran = end.wrapping_sub(at);
     // SAFETY: the function has returned.
-    unsafe { cell.stamp_durations(at.wrapping_sub(cell.accepted_at()), ran) };
-    if ran > long {
-        slot.note_long();
-    }
+    let end = unsafe { stamp_end(slot, cell, (at, long)) };
     if code == 0 {
         // Before it is settled: whoever sees that sees the count.
         public.tally.plain.add_own(1);
         match cell.state.finish_plain() {
-            Plain::Settled if called => return (end, After::Calls),
             Plain::Settled => return (end, After::Nothing),
             // SAFETY: the last reference is ours and given up here.
-            Plain::Last if unsafe { cell::destroy(task) } && !called => {
-                return (end, After::Nothing);
-            }
+            Plain::Last if unsafe { cell::destroy(task) } => return (end, After::Nothing),
             Plain::Last => return (end, After::Calls),
             Plain::No => public.tally.plain.take_back_own(1),
         }
@@ -175,6 +186,47 @@ unsafe fn run_task(
     // SAFETY: by the contract.
     unsafe { end_ordinarily(slot, task, code) };
     (end, After::Calls)
+}
+
+/// Notes how long a task took; when it ended.
+///
+/// # Safety
+/// As `run_task`; the function has returned.
+#[inline(always)]
+unsafe fn stamp_end(slot: &Slot, cell: &TaskCell, (at, long): (u64, u64)) -> u64 {
+    let end = clock::fast_ticks();
+    let ran = end.wrapping_sub(at);
+    // SAFETY: the function has returned.
+    unsafe { cell.stamp_durations(at.wrapping_sub(cell.accepted_at()), ran) };
+    if ran > long {
+        slot.note_long();
+    }
+    end
+}
+
+/// The end of a task where something is to be seen to afterwards, in `Public::called`.
+///
+/// # Safety
+/// As `run_task`; the function has returned `code`.
+#[cold]
+#[inline(never)]
+unsafe fn end_called(
+    slot: &Slot,
+    frame: &Frame,
+    task: Entry,
+    times: (u64, u64),
+    code: i32,
+) -> (u64, After) {
+    frame.task.set(ptr::null());
+    if slot.is_forked() {
+        return (times.0, After::Calls);
+    }
+    // SAFETY: by the contract.
+    unsafe {
+        let end = stamp_end(slot, task.as_ref(), times);
+        end_ordinarily(slot, task, code);
+        (end, After::Calls)
+    }
 }
 
 /// # Safety

@@ -110,6 +110,7 @@ fn futex_wake(word: *const AtomicU32) {
 }
 
 /// Opens when `left` tasks have gone down it.
+#[repr(align(128))]
 pub struct Latch {
     left: AtomicUsize,
     open: AtomicU32,
