@@ -31,12 +31,17 @@ pub(crate) fn run(suite: &str, case: &str) {
     succeed(command.arg(case));
 }
 
-/// For sources that ask for it: a shared object with tasks inside.
+/// Shared objects, and the variables that tell programs where they are.
+const MODULES: [(&str, &str); 2] =
+    [("CFUT_TEST_MODULE", "tests/c/module.c"), ("CFUT_TEST_DYING", "tests/c/dying.c")];
+
+/// For sources that name their variables.
 fn with_module(source: &str, command: &mut Command) {
-    const VARIABLE: &str = "CFUT_TEST_MODULE";
     let text = std::fs::read_to_string(root().join(source)).expect("a source");
-    if text.contains(VARIABLE) {
-        command.env(VARIABLE, build_with("tests/c/module.c", &["-shared", "-fPIC"]));
+    for (variable, module) in MODULES {
+        if text.contains(variable) {
+            command.env(variable, build_with(module, &["-shared", "-fPIC"]));
+        }
     }
 }
 
