@@ -512,7 +512,8 @@ cfut_status cfut_options_set(struct cfut_options *options,
  * @param options borrowed.
  * @param key a CFUT_OPT_ key from 64.
  * @param text copied, UTF-8.
- * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or more than 64 KiB (but for CFUT_OPT_NAME); CFUT_ENOMEM;
+ * CFUT_ENOTSUP: no such text option.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API

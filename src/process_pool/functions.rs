@@ -8,10 +8,14 @@ use crate::future::cell::TaskFn;
 use crate::platform::module;
 use crate::transport::function::FunctionRef;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
+
+/// Without a seed of chance: the keys are the host's own, and the system may refuse chance.
+type Map<K> = HashMap<K, u32, BuildHasherDefault<DefaultHasher>>;
 
 pub(super) struct Functions {
-    by_address: HashMap<usize, u32>,
-    by_name: HashMap<Vec<u8>, u32>,
+    by_address: Map<usize>,
+    by_name: Map<Vec<u8>>,
     /// What a worker is told, by number.
     encoded: Vec<Vec<u8>>,
 }
@@ -25,7 +29,7 @@ pub(super) enum Name<'a> {
 
 impl Functions {
     pub(super) fn new() -> Functions {
-        Functions { by_address: HashMap::new(), by_name: HashMap::new(), encoded: Vec::new() }
+        Functions { by_address: Map::default(), by_name: Map::default(), encoded: Vec::new() }
     }
 
     pub(super) fn find(&self, name: Name<'_>) -> Option<u32> {

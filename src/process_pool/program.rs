@@ -26,6 +26,8 @@ const DEEPEST: u32 = 8;
 struct Worker {
     path: CString,
     is_this: bool,
+    /// What it does is not known before it has said so.
+    is_users: bool,
 }
 
 /// Everything that a supervisor of this pool is executed with.
@@ -45,6 +47,8 @@ pub(super) struct Started {
     pub(super) pid: i32,
     /// Workers are this program: functions of its own can be reached there.
     pub(super) runs_this_program: bool,
+    /// The program is known to be a worker program.
+    pub(super) proven: bool,
 }
 
 impl Recipe {
@@ -106,7 +110,12 @@ impl Recipe {
                 format_args!("the worker program {path} could not be executed: {errno}"),
             )
         })?;
-        Ok(Started { control: ours, pid, runs_this_program: self.worker.is_this })
+        Ok(Started {
+            control: ours,
+            pid,
+            runs_this_program: self.worker.is_this,
+            proven: !self.worker.is_users,
+        })
     }
 }
 
@@ -121,10 +130,10 @@ fn find_worker(config: &Config) -> Result<Worker> {
                 Lossy(named)
             );
         }
-        return Ok(Worker { path, is_this: false });
+        return Ok(Worker { path, is_this: false, is_users: true });
     }
     if entry::guarded() {
-        return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true });
+        return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true, is_users: false });
     }
     let Some(directory) = module::own_directory() else {
         return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
@@ -134,7 +143,7 @@ fn find_worker(config: &Config) -> Result<Worker> {
         let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
         let path = copy(line.as_bytes())?;
         if module::is_program(&path) {
-            return Ok(Worker { path, is_this: false });
+            return Ok(Worker { path, is_this: false, is_users: false });
         }
     }
     fail!(

@@ -4,7 +4,7 @@ use super::dispatch::lane_of;
 use super::functions::{self, Name};
 use super::pool::{Phase, Pool, State};
 use crate::error::{Error, Result, fail};
-use crate::future::bound::{FullPolicy, Load, NoRoom};
+use crate::future::bound::{Bound, FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
@@ -277,14 +277,36 @@ impl Pool {
         if bound.try_take(load) {
             return Ok(());
         }
+        // A task that has begun gives its room back when that is noticed.
+        self.refresh_all();
+        if bound.try_take(load) {
+            return Ok(());
+        }
         if self.config.full_policy == FullPolicy::Reject {
             return Err(bound.full("the queue is full"));
         }
-        let timeout = Timeout::from_ns(self.config.full_timeout);
-        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
+        self.wait_for_room(bound, load).map_err(|why| match why {
             NoRoom::Full => bound.full("the queue is full"),
             NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
         })
+    }
+
+    /// No worker tells that a task begins, so whoever waits for that looks now and then.
+    fn wait_for_room(&self, bound: &Bound, load: Load) -> std::result::Result<(), NoRoom> {
+        const LOOK_NS: u64 = 1_000_000;
+        let timeout = Timeout::from_ns(self.config.full_timeout);
+        loop {
+            let look = Instant::now().plus(LOOK_NS);
+            let (until, last) = match timeout {
+                Timeout::Until(end) if end <= look => (timeout, true),
+                Timeout::Now => (timeout, true),
+                _ => (Timeout::Until(look), false),
+            };
+            match bound.take(load, until, || self.phase() != Phase::Open) {
+                Err(NoRoom::TimedOut) if !last => self.refresh_all(),
+                taken => return taken,
+            }
+        }
     }
 
     pub(super) fn give_room(&self, tasks: u64, bytes: u64) {

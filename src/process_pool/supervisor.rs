@@ -28,6 +28,10 @@ const RESTART_NS: u64 = 10_000_000;
 /// A worker that has ended, and of whose end the supervisor does not tell for so long: it is
 /// stopped, most likely.
 const SILENCE_NS: u64 = 5_000_000_000;
+/// Before a worker that could not be made is tried again.
+const AGAIN_NS: u64 = 15_000_000;
+/// Without a single worker, that is tried for so long.
+const WANT_NS: u64 = 3_000_000_000;
 
 /// When workers failed to start, lately.
 pub(super) struct Budget {
@@ -68,21 +72,28 @@ enum Stage {
     Ready,
 }
 
+/// That a worker could not be made: since when, when last, and why.
+struct Want {
+    since: Instant,
+    last: Instant,
+    errno: Errno,
+}
+
 pub(super) struct Supervisor {
     control: Option<Socket>,
     pid: i32,
     stage: Stage,
     /// When it was executed, or when the last one died.
     since: Instant,
-    /// The worker program has been one before.
+    /// The program is a worker program: it has been one, or is the library's or this one.
     proven: bool,
     runs_this_program: bool,
     /// It did not answer, and was killed.
     given_up: bool,
     /// An order did not fit the socket: it is given again.
     blocked: bool,
-    /// Why the last worker could not be made.
-    errno: Errno,
+    /// No worker can be made, for want of something that may be there later.
+    want: Option<Want>,
     /// It is given up, or was told to end, at this time.
     ending: Option<Instant>,
 }
@@ -98,7 +109,7 @@ impl Supervisor {
             runs_this_program: false,
             given_up: false,
             blocked: false,
-            errno: Errno(0),
+            want: None,
             ending: None,
         }
     }
@@ -121,6 +132,13 @@ impl Supervisor {
     pub(super) fn kill(&mut self, worker: u32, generation: u32, signal: i32, tree: bool) {
         let message = Message::Kill { worker, generation, signal, tree };
         self.send(&message, &[]);
+    }
+
+    /// A worker could not be made; with a moment between, it is tried again.
+    fn note_want(&mut self, errno: Errno, now: Instant) {
+        let since = self.want.as_ref().map_or(now, |want| want.since);
+        self.want = Some(Want { since, last: now, errno });
+        self.blocked = true;
     }
 
     fn send(&mut self, message: &Message<'_>, fds: &[&Fd]) -> bool {
@@ -166,6 +184,7 @@ impl Pool {
         supervisor.pid = started.pid;
         supervisor.runs_this_program = started.runs_this_program;
         supervisor.stage = Stage::Executed;
+        supervisor.proven |= started.proven;
         supervisor.given_up = false;
         supervisor.since = Instant::now();
         supervisor.blocked = false;
@@ -193,10 +212,21 @@ impl Pool {
         }
     }
 
+    /// With a worker at work the rest waits for that one; without, not for ever.
+    fn break_for_want(&self, state: &State, round: &mut Round, now: Instant) {
+        let Some(want) = &state.supervisor.want else { return };
+        let long = want.since.plus(WANT_NS) <= now;
+        if long && state.children().next().is_none() && !state.backlog.is_empty() {
+            let line = Line::of(format_args!("no worker can be made: {}", want.errno));
+            round.breaks.get_or_insert((0, line));
+        }
+    }
+
     /// Whether the supervisor does its work, and whether there is to be another one. Called
     /// under `state`.
     pub(super) fn see_to_supervisor(&self, state: &mut State, round: &mut Round, now: Instant) {
         state.supervisor.blocked = false;
+        self.break_for_want(state, round, now);
         let idle_at_the_end = self.phase() != Phase::Open && self.is_done(state);
         if state.supervisor.control.is_none() {
             let pause = RESTART_NS << state.budget.count;
@@ -290,6 +320,7 @@ impl Pool {
                 round.breaks.get_or_insert((code, line));
             }
             Message::Spawned { worker, generation, pid } => {
+                state.supervisor.want = None;
                 if let Some(child) = state.child(worker, generation) {
                     child.pid = pid;
                     if child.early {
@@ -303,11 +334,7 @@ impl Pool {
                 if let Some(child) = state.remove_child(worker, generation) {
                     self.poller.remove(child.fd());
                     drop(child);
-                    let line = Line::of(format_args!(
-                        "no process could be made for a worker: {}",
-                        Errno(errno)
-                    ));
-                    self.failed_start(state, line, now, round);
+                    state.supervisor.note_want(Errno(errno), now);
                 }
             }
             Message::Exited {
@@ -342,14 +369,6 @@ impl Pool {
             signal: signal_number as u8,
             exit_code: signal::exit_code(status).unwrap_or(0) as u8,
             out_of_memory: at_limit || oom != 0 && signal_number == signal::KILL,
-        }
-    }
-
-    /// A worker did not come to life, for want of something that may be there later.
-    fn failed_start(&self, state: &mut State, line: Line, now: Instant, round: &mut Round) {
-        let alone = state.children().next().is_none();
-        if state.budget.failed(now) && alone {
-            round.breaks.get_or_insert((0, line));
         }
     }
 
@@ -420,6 +439,10 @@ impl Pool {
         if state.supervisor.control.is_none() || state.supervisor.ending.is_some() {
             return false;
         }
+        if state.supervisor.want.as_ref().is_some_and(|want| now < want.last.plus(AGAIN_NS)) {
+            state.supervisor.blocked = true;
+            return false;
+        }
         let Some(number) = state.children.iter().position(Option::is_none) else { return false };
         state.generation = state.generation.wrapping_add(1);
         match self.make_child(state, number as u32, now) {
@@ -428,9 +451,7 @@ impl Pool {
                 true
             }
             Err(errno) => {
-                // With a worker at work the rest waits for that one; without, this is tried again.
-                state.supervisor.blocked = true;
-                state.supervisor.errno = errno;
+                state.supervisor.note_want(errno, now);
                 false
             }
         }

@@ -37,6 +37,7 @@ pub(super) fn run(task: Task) -> ! {
     // The program is one for this: what happens from here on is no other program's doing.
     crash_point("begin");
     supervisor.tell(Message::Bell);
+    thread::set_name(c"cfut-super");
     let Some(config) = WorkerConfig::open(supervisor.config) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor's configuration is none"));
     };
@@ -178,7 +179,6 @@ impl Supervisor {
         process::ignore_hangups();
         // Without it a worker's orphans are init's, and outlive it: nothing else is lost.
         let _ = process::become_subreaper();
-        thread::set_name(c"cfut-super");
         clock::prepare(); // for the workers, too
         Some(Supervisor {
             control: task.socket,

@@ -31,12 +31,17 @@ pub(crate) fn run(suite: &str, case: &str) {
     succeed(command.arg(case));
 }
 
-/// For sources that ask for it: a shared object with tasks inside.
+/// Shared objects, and the variables that tell programs where they are.
+const MODULES: [(&str, &str); 2] =
+    [("CFUT_TEST_MODULE", "tests/c/module.c"), ("CFUT_TEST_DYING", "tests/c/dying.c")];
+
+/// For sources that name their variables.
 fn with_module(source: &str, command: &mut Command) {
-    const VARIABLE: &str = "CFUT_TEST_MODULE";
     let text = std::fs::read_to_string(root().join(source)).expect("a source");
-    if text.contains(VARIABLE) {
-        command.env(VARIABLE, build_with("tests/c/module.c", &["-shared", "-fPIC"]));
+    for (variable, module) in MODULES {
+        if text.contains(variable) {
+            command.env(variable, build_with(module, &["-shared", "-fPIC"]));
+        }
     }
 }
 
@@ -345,13 +350,13 @@ suite!(
 
 suite!(
     notsup:
-    process_pool,
     loops,
     limited_view,
     command_tasks,
     maps_and_loops,
     options_of_process_pools,
     task_keys_of_later_versions,
+    task_keys_of_processes,
     unknown_keys,
 );
 
@@ -516,3 +521,161 @@ suite!(
 );
 
 suite!(inherited: in_a_queue, with_a_callback, with_a_continuation, in_a_join);
+
+suite!(
+    process_behaviours:
+    a02_submit,
+    a02_submit_returns_at_once,
+    a03_completion_order,
+    a04_one_failure,
+    a05_wait_times_out,
+    a05_run_time_out,
+    a06_three_primes,
+    a07_guarded_main_runs_once,
+    a09_states,
+    a09_callbacks,
+    a10_the_same_on_threads,
+    a11_outcome_of_each,
+    a15_sieves,
+    a16_any_then_all,
+    a17_first_failure,
+    a18_cancel_the_rest,
+    a18_every_kind_of_waiter,
+    a20_divide,
+    a21_shutdown_waits,
+    a21_shutdown_without_waiting,
+    a21_shutdown_cancels_pending,
+    a21_shutdown_stops_running,
+    a21_shutdown_kills_busy,
+    a21_shutdown_by_sigterm,
+    a21_shutdown_twice,
+    a21_shutdown_of_an_idle_pool,
+    a21_release_without_shutdown,
+    a21_shutdown_while_submitting,
+    a22_default_workers,
+    a22_own_number,
+    a23_initializer,
+    a23_initializer_that_fails,
+);
+
+suite!(
+    process_outcomes:
+    bytes_of_every_length,
+    buffers_of_every_length,
+    shared_buffers_of_every_length,
+    failures_with_bytes,
+    results_outlive_their_pool,
+    nothing_recorded_is_success,
+    codes_that_are_returned,
+    messages_are_cut_at_8_kib,
+    recorded_and_returned,
+    values_are_refused,
+    output_limit,
+    detached_answers_from_another_thread,
+    detached_answers_by_a_later_task,
+    detached_without_a_promise_is_broken,
+    shutdown_waits_for_detached,
+    progress_is_seen,
+    cancel_of_waiting_ones,
+    cancel_with_stop,
+    shutdown_raises_the_stop_flag,
+    cancel_with_kill,
+    cancel_with_kill_of_one_that_heeds,
+    queue_time_out,
+    queue_time_out_ends_with_the_start,
+    run_time_out_of_one_that_heeds,
+    run_time_out_starts_with_the_run,
+    total_time_out,
+    death_by_signal,
+    death_by_exit,
+    attempts_after_deaths,
+    attempts_end_with_a_time_out,
+    infos,
+    priorities,
+    one_worker_keeps_the_order,
+    figures_add_up,
+);
+
+suite!(
+    process_submits:
+    data_of_every_length,
+    results_are_the_data,
+    refused_is_not_run,
+    function_in_no_module,
+    closures_are_refused,
+    workers_have_no_executor,
+    many_of_every_size,
+    many_without_futures,
+    many_cancelled_one_by_one,
+    buffers_of_every_length,
+    shared_buffers_of_every_length,
+    buffer_before_there_is_a_worker,
+    shared_buffer_is_one_memory,
+    shared_buffer_of_many_tasks,
+    shared_buffer_of_a_worker_goes_on,
+    wrapped_memory_is_freed_once,
+    pipe_through_threads_and_processes,
+    pipe_of_large_bytes,
+    pipe_passes_other_ends_through,
+    pipe_into_a_pool_that_is_shut_down,
+    then_runs_in_the_host,
+    callbacks_and_then_on_a_process_pool_are_refused,
+    joins_and_queues_over_both_kinds,
+    thread_tasks_wait_for_process_tasks,
+    callback_that_blocks,
+    callback_that_submits_and_waits,
+    callback_that_releases_its_future,
+    callback_that_shuts_the_pool_down,
+    callback_that_waits_for_the_end_of_its_pool,
+    callback_that_releases_the_pool,
+    callback_that_ends_its_thread,
+    callbacks_of_many,
+    names,
+    unknown_names,
+    names_in_every_kind_of_submit,
+    initializer_by_name,
+    bound_that_rejects,
+    bound_in_bytes,
+    bound_that_blocks,
+    bound_that_blocks_for_a_time,
+    blocked_submit_ends_with_the_shutdown,
+    running_in_the_caller_is_refused,
+    quiesce_waits_for_processes,
+);
+
+suite!(
+    process_options:
+    options_of_thread_pools,
+    values_out_of_range,
+    threads_refuse_arguments_and_variables,
+    program_that_cannot_be_executed,
+    program_that_is_no_worker,
+    program_that_is_never_ready,
+    variables_of_workers,
+    names_of_workers,
+    workers_stay_by_default,
+    idle_workers_leave,
+    idle_workers_all_leave,
+    tasks_per_worker,
+    warm_starts_them_all,
+    death_breaks_the_pool_if_asked,
+    memory_limit_is_told,
+    nested_at_most_eight_deep,
+    threads_in_workers,
+    several_pools_at_once,
+    pool_in_a_forked_child,
+    snapshot_is_json,
+    nothing_is_left,
+);
+
+suite!(
+    process_unguarded:
+    own_function_is_refused,
+    own_initializer_is_refused,
+    own_function_in_a_pipe_fails,
+    functions_of_modules,
+    initializer_of_a_module,
+    main_that_makes_a_pool,
+    main_that_forgets_its_role,
+    main_that_ends,
+);

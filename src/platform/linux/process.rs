@@ -258,8 +258,21 @@ pub(crate) fn wait_writable(fd: &Fd) {
 
 /// Bytes that nobody can guess; false: the system has none.
 pub(crate) fn random(into: &mut [u8; 16]) -> bool {
-    // SAFETY: writes at most the array's bytes. So few come at once.
-    unsafe { libc::getrandom(into.as_mut_ptr().cast(), into.len(), 0) == into.len() as isize }
+    // SAFETY: both write at most the array's bytes. So few come at once.
+    unsafe {
+        let (place, size) = (into.as_mut_ptr().cast(), into.len());
+        if libc::getrandom(place, size, 0) == size as isize {
+            return true;
+        }
+        // Some filters of system calls know an older way only.
+        let file = libc::open(c"/dev/urandom".as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if file < 0 {
+            return false;
+        }
+        let read = libc::read(file, place, size);
+        libc::close(file);
+        read == size as isize
+    }
 }
 
 /// Processor time that all threads of this process have used, in nanoseconds.
