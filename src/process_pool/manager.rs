@@ -158,7 +158,9 @@ impl Pool {
 
     /// When there is something to look at, though nothing may have happened.
     fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        let begins = self.next_begin(state);
         state.looks_again = self.wants_rebalance(state);
+        state.watches = begins.is_some();
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
         let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
@@ -166,7 +168,7 @@ impl Pool {
         let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
             .then(|| now.plus(RETRY_NS));
         let supervisor = self.next_look_at_supervisor(state);
-        children.chain([idle, rebalance, retry, supervisor]).flatten().min()
+        children.chain([idle, rebalance, retry, supervisor, begins]).flatten().min()
     }
 
     /// Tasks that somebody settled while they waited to be run again.

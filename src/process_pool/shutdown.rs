@@ -223,7 +223,7 @@ impl Pool {
     pub(super) fn is_done(&self, state: &State) -> bool {
         // Acquire: pairs with `note_settled`.
         self.unsettled.load(Ordering::Acquire) <= 0
-            && state.children().all(|child| child.in_flight == 0)
+            && state.children().all(|child| child.order.is_empty())
     }
 
     /// For `cfut_quiesce`.
