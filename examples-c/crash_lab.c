@@ -186,12 +186,12 @@ static const struct ill ILL[] = {
     { "exit-3", exit_3, CFUT_CRASHED, false, NONE, "calls exit(3)" },
     { "spin", spin, CFUT_EXPIRED, true, NONE, "computes for ever, with a run time-out" },
     { "freeze", freeze, CFUT_EXPIRED, true, NONE, "stops its process, with a run time-out" },
-    { "eat", eat_memory, CFUT_FAILED, false, NONE, "takes all memory, and notices the limit" },
-    { "eat-blindly", eat_blindly, CFUT_CRASHED, false, NONE, "takes all memory, and does not" },
     { "overflow", overflow, CFUT_CRASHED, false, NONE, "recurses until the stack is full" },
     { "close", close_all, CFUT_CRASHED, false, NONE, "closes all descriptors and goes on" },
     { "vanish", vanish, CFUT_CRASHED, false, WITNESS, "forks, and ends without the child" },
     { "killed", linger, CFUT_CRASHED, false, KILLER, "is killed by somebody else" },
+    { "eat", eat_memory, CFUT_FAILED, false, NONE, "takes all memory, and notices the limit" },
+    { "eat-blindly", eat_blindly, CFUT_CRASHED, false, NONE, "takes all memory, and does not" },
 };
 enum { ILL_COUNT = sizeof ILL / sizeof ILL[0] };
 

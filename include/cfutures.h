@@ -30,8 +30,8 @@
  *     cfut_executor_shutdown(pool, 0, CFUT_FOREVER);
  *     cfut_executor_release(pool);
  *
- * What is accepted settles, exactly once: succeeded, failed, cancelled, expired or broken. What
- * is not accepted is refused with a status and never runs.
+ * What is accepted settles, exactly once: succeeded, failed, crashed, cancelled, expired or
+ * broken. What is not accepted is refused with a status and never runs.
  *
  * WORDS for ownership, used for every pointer:
  *   owned      you have to release it
@@ -58,6 +58,12 @@
  * longjmp or by a C++ exception: one that leaves a task in a worker ends the program; one that
  * leaves a callback comes out of the call that ran it, if nothing on the way ends the
  * program. A task that crashes takes the program with it; that is what process pools are for.
+ *
+ * PROCESSES. With cfut_process_pool_new() tasks run in worker processes: the same functions, in
+ * the same program executed again, which is why cfut_worker_main() is the first call of
+ * main(). Arguments and results travel as bytes or as buffers; a pointer means nothing
+ * there. A task that crashes, exits or is killed ends as CFUT_CRASHED, and costs nobody else
+ * anything.
  *
  * NULL. A NULL handle gives CFUT_EINVAL from functions with a status and 0 or NULL from
  * others, unless the function says otherwise; release(NULL) and free(NULL) do nothing. Releasing
@@ -186,19 +192,21 @@
 #define CFUT_OPT_FULL_TIMEOUT_NS 7   /* longest wait of CFUT_FULL_BLOCK; default for ever    */
 #define CFUT_OPT_STACK_SIZE 8        /* bytes of a worker's stack, at least 65536; 0 = the
                                         system's default                                     */
-#define CFUT_OPT_START_METHOD 9      /* processes */
-#define CFUT_START_FORKSERVER 0
-#define CFUT_START_SPAWN 1
+#define CFUT_OPT_START_METHOD 9      /* processes: how a worker is made                      */
+#define CFUT_START_FORKSERVER 0      /*   forked from a process that has loaded everything
+                                          (default, but for CFUT_OPT_WORKER_PROGRAM)         */
+#define CFUT_START_SPAWN 1           /*   executed anew                                      */
 #define CFUT_OPT_TASKS_PER_WORKER 10 /* processes: recycle one after n tasks                 */
 #define CFUT_OPT_RSS_PER_WORKER 11   /* processes: recycle one above n bytes                 */
-#define CFUT_OPT_MEMORY_LIMIT 12     /* processes: hard limit, bytes                         */
-#define CFUT_OPT_CPU_TIME_LIMIT 13   /* processes: hard limit, seconds                       */
+#define CFUT_OPT_MEMORY_LIMIT 12     /* processes: hard limit, bytes of address space        */
+#define CFUT_OPT_CPU_TIME_LIMIT 13   /* processes: hard limit, seconds of a worker's life    */
 #define CFUT_OPT_NICE 14             /* nice value of the workers, -20 to 19; if the system
                                         refuses it, the log is told                          */
-#define CFUT_OPT_ON_WORKER_DEATH 15  /* processes */
-#define CFUT_DEATH_FAIL_TASK 0
-#define CFUT_DEATH_BREAK_POOL 1
-#define CFUT_OPT_START_TIMEOUT_NS 16 /* processes */
+#define CFUT_OPT_ON_WORKER_DEATH 15  /* processes: what a crash costs                        */
+#define CFUT_DEATH_FAIL_TASK 0       /*   the task that ran (default)                        */
+#define CFUT_DEATH_BREAK_POOL 1      /*   the pool, as in Python                             */
+#define CFUT_OPT_START_TIMEOUT_NS 16 /* processes: a worker that is not ready after this is
+                                        killed; default 60 s, negative: never                */
 #define CFUT_OPT_SPIN_NS 17          /* how long one idle worker looks for work before it
                                         sleeps, up to 1 s; -1 = chosen (default)             */
 #define CFUT_OPT_WAITERS_HELP 18     /* 1: threads outside that wait for ever may run the
@@ -207,8 +215,10 @@
 /* Executor options, text: cfut_options_set_text() */
 #define CFUT_OPT_NAME 64             /* workers are NAME-0, NAME-1, ..., cut before the number
                                         to 15 bytes; default "cfut"                          */
-#define CFUT_OPT_WORKER_PROGRAM 65   /* processes */
-#define CFUT_OPT_PRELOAD 66          /* processes */
+#define CFUT_OPT_WORKER_PROGRAM 65   /* processes: path of a program that calls
+                                        cfut_worker_main() or cfut_worker_run()              */
+#define CFUT_OPT_PRELOAD 66          /* processes: shared objects that the process which forks
+                                        workers loads first, with ':' between them           */
 #define CFUT_OPT_TRACE_FILE 67       /* comes with a later version                           */
 
 /* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
@@ -217,10 +227,13 @@
                                         its stop flag is raised, and what it still answers is
                                         dropped                                              */
 #define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe()  */
-#define CFUT_TASK_GRACE_NS 4         /* processes */
+#define CFUT_TASK_GRACE_NS 4         /* processes: how long it may go on after a time-out or
+                                        CFUT_CANCEL_KILL before its worker is killed; default
+                                        100 ms, negative: for ever                           */
 #define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
                                         and then a low one is, so that it is not starved     */
-#define CFUT_TASK_ATTEMPTS 6         /* processes */
+#define CFUT_TASK_ATTEMPTS 6         /* processes: how often it is started if its worker dies
+                                        in it; default 1                                     */
 #define CFUT_TASK_CHUNK 7            /* maps */
 #define CFUT_TASK_WINDOW 8           /* maps */
 #define CFUT_WINDOW_ALL (-1)
@@ -234,12 +247,13 @@
 #define CFUT_INFO_RUN_NS 2           /* from its start to the return of its function; 0 for
                                         one that was settled while it ran                    */
 #define CFUT_INFO_ATTEMPTS 3         /* how often it was started                             */
-#define CFUT_INFO_WORKER_PID 4
-#define CFUT_INFO_EXIT_CODE 5
-#define CFUT_INFO_SIGNAL 6
-#define CFUT_INFO_OUT_OF_MEMORY 7
-#define CFUT_INFO_MAX_RSS 8
-#define CFUT_INFO_CPU_NS 9
+#define CFUT_INFO_WORKER_PID 4       /* processes: where it ran; 0 for threads               */
+#define CFUT_INFO_EXIT_CODE 5        /* of a crash: what its worker exited with, or 0        */
+#define CFUT_INFO_SIGNAL 6           /* of a crash: what killed its worker, or 0             */
+#define CFUT_INFO_OUT_OF_MEMORY 7    /* of a crash: 1 if want of memory caused it            */
+#define CFUT_INFO_MAX_RSS 8          /* of a crash: most resident bytes of its worker        */
+#define CFUT_INFO_CPU_NS 9           /* processes: processor time of the task; of a crash
+                                        that of its worker                                   */
 
 /* cfut_executor_stat() */
 #define CFUT_STAT_WORKERS 1          /* threads that exist                                   */
@@ -498,7 +512,8 @@ cfut_status cfut_options_set(struct cfut_options *options,
  * @param options borrowed.
  * @param key a CFUT_OPT_ key from 64.
  * @param text copied, UTF-8.
- * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or more than 64 KiB (but for CFUT_OPT_NAME); CFUT_ENOMEM;
+ * CFUT_ENOTSUP: no such text option.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API

@@ -10,27 +10,39 @@
 
 enum { MIB = 1 << 20 };
 
+struct word {
+    _Alignas(64) uint32_t count; /* how often it was told */
+    uint32_t sleeps;             /* whether somebody sleeps on it */
+};
+
 static struct shared {
-    _Alignas(64) uint32_t there; /* of the other process */
-    _Alignas(64) uint32_t back;
+    struct word there, back; /* of the other process, of this one */
     _Alignas(64) uint64_t number;
     char in[MIB], out[MIB];
 } *shared;
 
 static char private_bytes[MIB];
 
-static void wait_for(uint32_t *word, uint32_t old, double spin_ns)
+static void wait_for(struct word *word, uint32_t old, double spin_ns)
 {
-    double until = bench_wall_ns() + spin_ns;
-    while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == old)
-        if (spin_ns == 0 || bench_wall_ns() > until)
-            syscall(SYS_futex, word, FUTEX_WAIT, old, NULL, NULL, 0);
+    if (spin_ns > 0) {
+        double until = bench_wall_ns() + spin_ns;
+        while (bench_wall_ns() < until)
+            for (int i = 0; i < 64; i++)
+                if (__atomic_load_n(&word->count, __ATOMIC_ACQUIRE) != old)
+                    return;
+    }
+    __atomic_store_n(&word->sleeps, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&word->count, __ATOMIC_SEQ_CST) == old)
+        syscall(SYS_futex, &word->count, FUTEX_WAIT, old, NULL, NULL, 0);
+    __atomic_store_n(&word->sleeps, 0, __ATOMIC_RELAXED);
 }
 
-static void tell(uint32_t *word)
+static void tell(struct word *word)
 {
-    __atomic_add_fetch(word, 1, __ATOMIC_SEQ_CST);
-    syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    __atomic_add_fetch(&word->count, 1, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&word->sleeps, __ATOMIC_SEQ_CST))
+        syscall(SYS_futex, &word->count, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
 static void start(const struct bench *b)

@@ -226,7 +226,8 @@ pub unsafe extern "C-unwind" fn cfut_options_set(
 /// @param options borrowed.
 /// @param key a CFUT_OPT_ key from 64.
 /// @param text copied, UTF-8.
-/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or more than 64 KiB (but for CFUT_OPT_NAME); CFUT_ENOMEM;
+/// CFUT_ENOTSUP: no such text option.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_set_text(
@@ -241,7 +242,8 @@ pub unsafe extern "C-unwind" fn cfut_options_set_text(
         // SAFETY: the contract of `ffi`.
         let text = unsafe { handle::borrow_text(text, "the text") }?;
         let copy = Text::copy(text).ok_or_else(|| Error::no_memory("a text", text.len()))?;
-        if copy.as_bytes().len() != text.len() {
+        // A name is cut wherever it is shown; half a path would be another one.
+        if key != keys::OPT_NAME && copy.as_bytes().len() != text.len() {
             return fail!(Invalid, "{} has {} bytes, more than a text may", entry.name, text.len());
         }
         let place = (key - keys::OPTION_TEXTS[0].number) as usize;

@@ -117,6 +117,9 @@ pub(crate) struct Vtable {
     pub(crate) destroy: unsafe fn(NonNull<Owner>),
 }
 
+/// How much is done, and of how much.
+pub(crate) type Progress = (u64, u64);
+
 /// What futures ask of an executor whose tasks run in other processes, about a task that is not
 /// settled. Called with no LOCK held; otherwise as the functions of `Vtable`.
 pub(crate) struct RemoteTable {
@@ -128,7 +131,7 @@ pub(crate) struct RemoteTable {
     /// Raises the stop flag of a running task; with `kill` its process ends after the grace.
     pub(crate) stop: unsafe fn(NonNull<Owner>, &TaskRef, kill: bool),
     /// How far a running task says it is.
-    pub(crate) progress: unsafe fn(NonNull<Owner>, &TaskRef) -> Option<(u64, u64)>,
+    pub(crate) progress: unsafe fn(NonNull<Owner>, &TaskRef) -> Option<Progress>,
     /// The calling thread is about to wait for the task: looks for its end for a moment.
     pub(crate) attend: unsafe fn(NonNull<Owner>, &TaskRef),
 }

@@ -42,7 +42,7 @@ pub(super) struct Handed {
     /// When the worker is killed if it still holds the task.
     pub(super) kill_at: Option<Instant>,
     /// Memory with a copy of its arguments, for this worker.
-    pub(super) _copy: Option<BufferRef>,
+    pub(super) copy: Option<BufferRef>,
 }
 
 /// Why a worker is killed by its pool.

@@ -210,7 +210,7 @@ impl Pool {
             child.give_slot(slot);
             return Given::Full;
         };
-        let handed = Handed { task: task.clone(), kill_at: None, _copy: copy };
+        let handed = Handed { task: task.clone(), kill_at: None, copy };
         child.slots[slot as usize] = Slot::Handed(handed);
         if task.snapshot().has(STOP) {
             child.wire.slot(slot).raise_stop(1);
@@ -330,17 +330,18 @@ fn send_task(
     if bytes.len() <= frame::INLINE_LIMIT {
         return child.wire.push_task(slot, &head, bytes).then_some(None);
     }
-    let copy = copy_for(child, bytes)?;
+    let visible = head.flags & frame::INPUT_BUFFER != 0;
+    let copy = copy_for(child, bytes, visible)?;
     head.area = copy.area()?.id();
     child.wire.push_task(slot, &head, &[]).then_some(Some(copy))
 }
 
 /// A copy of arguments in memory of a child.
-pub(super) fn copy_for(child: &mut Child, bytes: &[u8]) -> Option<BufferRef> {
+fn copy_for(child: &mut Child, bytes: &[u8], visible: bool) -> Option<BufferRef> {
     let area = child.take_area(bytes.len())?;
     // SAFETY: the area is ours and has room for so many bytes.
     unsafe { area.data().as_ptr().copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
-    BufferRef::of_area(area, None, bytes.len(), false)
+    BufferRef::of_area(area, None, bytes.len(), visible)
 }
 
 /// Tasks ahead for tasks of this length; two while nothing is known.

@@ -12,6 +12,7 @@ use crate::future::cell::TaskRef;
 use crate::future::due::List;
 use crate::future::owner::OwnerRef;
 use crate::future::run::{self, Ended};
+use crate::local;
 use crate::log::{self, Level};
 use crate::platform::clock::Instant;
 use crate::platform::thread::{self, Thread};
@@ -222,12 +223,15 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     // SAFETY: `owner` keeps it.
     let pool = unsafe { Pool::of(owner.as_ptr()) };
     pool.name_thread("notify");
+    // What runs here must not wait for the pool's end, which waits for this thread.
+    local::with(|local| local.executor.set(owner.as_ptr().as_ptr().cast()));
     let mut leaving = Leaving(pool, true);
     while let Some(batch) = pool.notifier.next(pool) {
         batch.run();
     }
     leaving.1 = false;
     drop(leaving);
+    local::with(|local| local.executor.set(std::ptr::null()));
     drop(owner);
     std::ptr::null_mut()
 }

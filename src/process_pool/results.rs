@@ -198,7 +198,8 @@ impl Pool {
         // The memory it names must be here before the slot is given up.
         let payload = match &child.slots[slot as usize] {
             Slot::Handed(handed) => {
-                match self.payload_of(child, &handed.task.clone(), head, data) {
+                let own = own_buffer(handed, head.area);
+                match self.payload_of(child, &handed.task.clone(), own, head, data) {
                     Some(payload) => Some(payload),
                     None => return false,
                 }
@@ -244,6 +245,7 @@ impl Pool {
         &self,
         child: &mut Child,
         task: &TaskRef,
+        own: Option<BufferRef>,
         head: &ResultHead,
         data: &[u8],
     ) -> Option<Result<Payload, &'static str>> {
@@ -264,7 +266,7 @@ impl Pool {
             }),
             Place::Area | Place::Buffer => {
                 let visible = head.payload == Place::Buffer;
-                if let Some(own) = own_buffer(task, head.area) {
+                if let Some(own) = own {
                     return Some(Ok(Payload::Buffer(own)));
                 }
                 if child.areas.get(head.area).is_none() {
@@ -345,6 +347,7 @@ impl Pool {
     /// held.
     pub(super) fn settle_round(&self, round: &mut Round) {
         let mut batch = Batch { calls: List::EMPTY, unseen: Vec::new(), note: round.note.take() };
+        let now = Instant::now();
         for arrival in round.arrivals.drain(..) {
             match arrival {
                 Arrival::Ended(task, report) => self.end_task(task, report, &mut batch),
@@ -353,9 +356,11 @@ impl Pool {
                 }
                 Arrival::Dropped(task) => drop(task),
             }
+            // Each future's calls by themselves: one that blocks holds up those of no other.
+            let calls = List::take();
+            self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, now);
         }
-        batch.calls = List::take();
-        self.notifier.hand(batch, Instant::now());
+        self.notifier.hand(batch, now);
         if let Some((code, line)) = round.breaks.take() {
             self.break_with(code, line.as_bytes());
             let calls = List::take();
@@ -415,15 +420,16 @@ impl Pool {
     }
 }
 
-/// The buffer that a task was given, if it answers with that.
-fn own_buffer(task: &TaskRef, area: u64) -> Option<BufferRef> {
+/// The buffer that a task was given, if it answers with that: the user's, or the copy that its
+/// worker had.
+fn own_buffer(handed: &Handed, area: u64) -> Option<BufferRef> {
+    let is_it = |buffer: &BufferRef| buffer.area().is_some_and(|own| own.id() == area);
     // SAFETY: the pool has not consumed the arguments yet.
-    match unsafe { task.argument() } {
-        remote::Argument::Buffer(buffer, true) if buffer.area()?.id() == area => {
-            Some(buffer.clone())
-        }
-        _ => None,
-    }
+    let given = match unsafe { handed.task.argument() } {
+        remote::Argument::Buffer(buffer, true) => buffer,
+        _ => return None,
+    };
+    [Some(given), handed.copy.as_ref()].into_iter().flatten().find(|buffer| is_it(buffer)).cloned()
 }
 
 fn copied(task: &TaskRef, data: &[u8]) -> Result<Payload, &'static str> {

@@ -23,6 +23,7 @@ use crate::error::{Result, fail};
 use crate::future::cell::TaskRef;
 use crate::future::owner::Owner;
 use crate::future::registry;
+use crate::local;
 use crate::platform::clock::Instant;
 use crate::platform::thread::Thread;
 use crate::platform::{memory, signal};
@@ -80,9 +81,17 @@ impl Pool {
         Ok(self.wait_for_end(Timeout::from_ns(AFTER_KILL_NS as i64)))
     }
 
-    /// An error in a task of this executor. Its tasks run elsewhere; there is none here.
+    /// An error in a callback that a thread of this pool makes. Its tasks run elsewhere.
     pub(crate) fn refuse_own_task(&self) -> Result<()> {
-        self.check_fork()
+        self.check_fork()?;
+        if local::with(|local| std::ptr::addr_eq(local.executor.get(), self)) {
+            return fail!(
+                Deadlock,
+                "a callback of a process pool's future, made by the pool, cannot wait for the \
+                 pool's end; use CFUT_NOW"
+            );
+        }
+        Ok(())
     }
 
     /// Step 1.

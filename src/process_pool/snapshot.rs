@@ -41,7 +41,7 @@ impl Pool {
     }
 
     /// Makes every task that has begun RUNNING here, too.
-    fn refresh_all(&self) {
+    pub(super) fn refresh_all(&self) {
         let state = self.state.lock();
         for child in state.children() {
             for &slot in &child.order {

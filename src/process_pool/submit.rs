@@ -4,7 +4,7 @@ use super::dispatch::lane_of;
 use super::functions::{self, Name};
 use super::pool::{Phase, Pool, State};
 use crate::error::{Error, Result, fail};
-use crate::future::bound::{FullPolicy, Load, NoRoom};
+use crate::future::bound::{Bound, FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
@@ -154,7 +154,7 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Made> {
-        let work = self.into_shared_memory(work);
+        let work = self.in_shared_memory(work);
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
@@ -198,7 +198,7 @@ impl Pool {
 
     /// What does not fit a ring goes into memory that workers map; it is copied here, and not
     /// again if the worker whose memory it is gets the task.
-    fn into_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
+    fn in_shared_memory<'a>(&self, work: Work<'a>) -> Work<'a> {
         let (function, bytes, visible) = match &work {
             Work::Bytes(function, bytes) => (*function, *bytes, false),
             Work::Buffer(function, buffer) if buffer.area().is_none() => {
@@ -278,14 +278,36 @@ impl Pool {
         if bound.try_take(load) {
             return Ok(());
         }
+        // A task that has begun gives its room back when that is noticed.
+        self.refresh_all();
+        if bound.try_take(load) {
+            return Ok(());
+        }
         if self.config.full_policy == FullPolicy::Reject {
             return Err(bound.full("the queue is full"));
         }
-        let timeout = Timeout::from_ns(self.config.full_timeout);
-        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
+        self.wait_for_room(bound, load).map_err(|why| match why {
             NoRoom::Full => bound.full("the queue is full"),
             NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
         })
+    }
+
+    /// No worker tells that a task begins, so whoever waits for that looks now and then.
+    fn wait_for_room(&self, bound: &Bound, load: Load) -> std::result::Result<(), NoRoom> {
+        const LOOK_NS: u64 = 1_000_000;
+        let timeout = Timeout::from_ns(self.config.full_timeout);
+        loop {
+            let look = Instant::now().plus(LOOK_NS);
+            let (until, last) = match timeout {
+                Timeout::Until(end) if end <= look => (timeout, true),
+                Timeout::Now => (timeout, true),
+                _ => (Timeout::Until(look), false),
+            };
+            match bound.take(load, until, || self.phase() != Phase::Open) {
+                Err(NoRoom::TimedOut) if !last => self.refresh_all(),
+                taken => return taken,
+            }
+        }
     }
 
     pub(super) fn give_room(&self, tasks: u64, bytes: u64) {

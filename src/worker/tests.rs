@@ -83,7 +83,13 @@ impl Pool {
         })
         .expect("executed");
         drop(theirs);
-        receive(&control, |message| assert!(matches!(message, Message::Ready { .. })));
+        // Signs of life come before.
+        let ready = |message: Message<'_>| match message {
+            Message::Bell => false,
+            Message::Ready { .. } => true,
+            other => panic!("{other:?}"),
+        };
+        while !receive(&control, ready) {}
         let host = Link::create(c"hand").expect("a link");
         let (socket, theirs) = Socket::pair().expect("a pair");
         let spawn = Message::Spawn { worker: 0, generation: 0 };

@@ -29,6 +29,10 @@ static void option_values(void)
         { CFUT_OPT_STACK_SIZE, INT64_MAX, CFUT_EINVAL, "CFUT_OPT_STACK_SIZE is 92" },
         { CFUT_OPT_START_METHOD, 2, CFUT_EINVAL, "CFUT_OPT_START_METHOD is 2; it is 0 to 1" },
         { CFUT_OPT_TASKS_PER_WORKER, 0, CFUT_EINVAL, "the least is 1" },
+        { CFUT_OPT_RSS_PER_WORKER, 0, CFUT_EINVAL, "CFUT_OPT_RSS_PER_WORKER is 0; the least is 1" },
+        { CFUT_OPT_MEMORY_LIMIT, -1, CFUT_EINVAL, "CFUT_OPT_MEMORY_LIMIT is -1; the least is 1" },
+        { CFUT_OPT_CPU_TIME_LIMIT, 0, CFUT_EINVAL, "CFUT_OPT_CPU_TIME_LIMIT is 0; the least is 1" },
+        { CFUT_OPT_ON_WORKER_DEATH, 2, CFUT_EINVAL, "CFUT_OPT_ON_WORKER_DEATH is 2; it is 0 to 1" },
         { CFUT_OPT_NICE, 20, CFUT_EINVAL, "CFUT_OPT_NICE is 20; it is -20 to 19" },
         { CFUT_OPT_NICE, -21, CFUT_EINVAL, "CFUT_OPT_NICE is -21; it is -20 to 19" },
         { CFUT_OPT_SPIN_NS, -2, CFUT_EINVAL, "CFUT_OPT_SPIN_NS is -2; it is -1 to " },
@@ -58,12 +62,12 @@ static void task_values(void)
         { CFUT_TASK_PRIORITY, 2, CFUT_EINVAL, "CFUT_TASK_PRIORITY is 2; it is -1 to 1" },
         { CFUT_TASK_PRIORITY, -2, CFUT_EINVAL, "CFUT_TASK_PRIORITY is -2; it is -1 to 1" },
         { CFUT_TASK_PRIORITY, 257, CFUT_EINVAL, "CFUT_TASK_PRIORITY is 257; it is -1 to 1" },
-        { CFUT_TASK_ATTEMPTS, 0, CFUT_EINVAL, "CFUT_TASK_ATTEMPTS is 0; the least is 1" },
-        { CFUT_TASK_ATTEMPTS, 2, CFUT_ENOTSUP, "CFUT_TASK_ATTEMPTS" },
+        { CFUT_TASK_ATTEMPTS, 0, CFUT_EINVAL, "CFUT_TASK_ATTEMPTS is 0; it is 1 to " },
+        { CFUT_TASK_ATTEMPTS, -1, CFUT_EINVAL, "CFUT_TASK_ATTEMPTS is -1; it is 1 to " },
+        { CFUT_TASK_ATTEMPTS, INT64_C(1) << 32, CFUT_EINVAL, "CFUT_TASK_ATTEMPTS is 4294967296" },
         { CFUT_TASK_CHUNK, 2, CFUT_ENOTSUP, "CFUT_TASK_CHUNK" },
         { CFUT_TASK_WINDOW, -2, CFUT_EINVAL, "CFUT_TASK_WINDOW is -2; the least is -1" },
         { CFUT_TASK_WINDOW, 2, CFUT_ENOTSUP, "CFUT_TASK_WINDOW" },
-        { CFUT_TASK_GRACE_NS, 1, CFUT_ENOTSUP, "CFUT_TASK_GRACE_NS" },
         { 0, 1, CFUT_ENOTSUP, "0 is no integer option of a task" },
         { 10, 1, CFUT_ENOTSUP, "10 is no integer option of a task" },
         { CFUT_TASK_NAME, 1, CFUT_ENOTSUP, "64 is no integer option of a task" },
@@ -100,7 +104,7 @@ static void options_that_do_not_fit(void)
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         options = cfut_options_new();
         CHECK_OK(cfut_options_set_text(options, texts[i], "x"));
-        CHECK_ERROR(cfut_thread_pool_new(options, &pool), CFUT_ENOTSUP, "not for thread pools");
+        CHECK_ERROR(cfut_thread_pool_new(options, &pool), CFUT_ENOTSUP, "CFUT_OPT_");
         cfut_options_free(options);
     }
     options = cfut_options_new();
@@ -148,6 +152,26 @@ static void other_numbers(void)
     CHECK_ERROR(cfut_promise_fail_bytes(good.promise, 0, "x", "", 0), CFUT_EINVAL, "code is 0");
     CHECK_ERROR(cfut_promise_fail_value(good.promise, 0, "x", MOVED), CFUT_EINVAL, "code is 0");
     CHECK_EQ(cfut_future_state(good.promised), CFUT_STATE_PENDING);
+    free_good();
+}
+
+/* Names that are none. */
+static void names_that_are_none(void)
+{
+    static char text[1026];
+    cfut_task *task = NULL;
+    make_good();
+    memset(text, 'n', 1025);
+    CHECK_ERROR(cfut_task_new_named("", &task), CFUT_EINVAL, "empty");
+    CHECK_ERROR(cfut_task_new_named("\xff", &task), CFUT_EINVAL, "not UTF-8");
+    CHECK_ERROR(cfut_task_new_named(text, &task), CFUT_EINVAL, "1025 bytes; the most is 1024");
+    CHECK_ERROR(cfut_register("", nothing_task), CFUT_EINVAL, "empty");
+    CHECK_ERROR(cfut_register(text, nothing_task), CFUT_EINVAL, "1025 bytes; the most is 1024");
+    CHECK_OK(cfut_register("taken", nothing_task));
+    CHECK_ERROR(cfut_register("taken", three_bytes), CFUT_EINVAL, "another function");
+    CHECK_ERROR(cfut_options_add_worker_env(good.options, "", "x"), CFUT_EINVAL, "\"\" is no name");
+    CHECK_ERROR(cfut_options_add_worker_env(good.options, "a=b", "x"), CFUT_EINVAL, "\"a=b\" is no");
+    CHECK(task == NULL);
     free_good();
 }
 
@@ -284,6 +308,8 @@ static void long_texts(void)
     memset(text, 0xFF, size - 1); /* no UTF-8 */
     text[size - 1] = '\0';
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_NAME, text));
+    CHECK_ERROR(cfut_options_set_text(options, CFUT_OPT_PRELOAD, text), CFUT_EINVAL,
+                "CFUT_OPT_PRELOAD has 1048575 bytes");
     CHECK_OK(cfut_task_set_text(good.task, CFUT_TASK_NAME, text));
     pool = check_pool_with(options);
     CHECK_OK(cfut_submit_task(pool, good.task, NULL, 0, NULL));
@@ -446,6 +472,6 @@ static void far_but_allowed(void)
 }
 
 CHECK_MAIN(CASE(option_values), CASE(task_values), CASE(options_that_do_not_fit),
-           CASE(other_numbers), CASE(huge_sizes), CASE(empty_sizes), CASE(small_buffers),
+           CASE(other_numbers), CASE(names_that_are_none), CASE(huge_sizes), CASE(empty_sizes), CASE(small_buffers),
            CASE(long_texts), CASE(far_waits), CASE(far_deadlines), CASE(far_options),
            CASE(no_idle_time), CASE(far_but_allowed))

@@ -1,16 +1,6 @@
 /* What comes with a later version is refused with CFUT_ENOTSUP, and harms nothing. */
 #include "parts.h"
 
-static void process_pool(void)
-{
-    cfut_executor *pool = NULL;
-    cfut_options *options = options_of(2);
-    CHECK_ERROR(cfut_process_pool_new(NULL, &pool), CFUT_ENOTSUP, "process pools");
-    CHECK_STATUS(cfut_process_pool_new(options, &pool), CFUT_ENOTSUP);
-    CHECK(pool == NULL);
-    cfut_options_free(options);
-}
-
 static void loops(void)
 {
     cfut_executor *made = NULL, *pool = check_pool(1);
@@ -114,12 +104,22 @@ static void options_of_process_pools(void)
 
 static void task_keys_of_later_versions(void)
 {
-    static const int32_t keys[] = { CFUT_TASK_GRACE_NS, CFUT_TASK_ATTEMPTS, CFUT_TASK_CHUNK,
-                                    CFUT_TASK_WINDOW };
+    static const int32_t keys[] = { CFUT_TASK_CHUNK, CFUT_TASK_WINDOW };
     cfut_task *task = task_of(nothing_task);
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         CHECK_ERROR(cfut_task_set(task, keys[i], 1), CFUT_ENOTSUP, "CFUT_TASK_");
     cfut_task_free(task);
+}
+
+/* What is for processes does nothing on threads: a program can change its pool and no task. */
+static void task_keys_of_processes(void)
+{
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_of(nothing_task);
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_GRACE_NS, 1));
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_ATTEMPTS, 3));
+    CHECK_OK(end_of(submit_once(pool, task, NULL, 0)));
+    check_close(pool);
 }
 
 static void unknown_keys(void)
@@ -140,6 +140,6 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(process_pool), CASE(loops), CASE(limited_view), CASE(command_tasks),
+CHECK_MAIN(CASE(loops), CASE(limited_view), CASE(command_tasks),
            CASE(maps_and_loops), CASE(options_of_process_pools),
-           CASE(task_keys_of_later_versions), CASE(unknown_keys))
+           CASE(task_keys_of_later_versions), CASE(task_keys_of_processes), CASE(unknown_keys))

@@ -328,9 +328,6 @@ exit-3       CFUT_CRASHED  10 of 10  worker lab-N (pid N) exited with status 3 i
 a task must return, and not call exit()
 spin         CFUT_EXPIRED  10 of 10  expired while it ran: CFUT_TASK_RUN_TIMEOUT_NS of 200 ms passed
 freeze       CFUT_EXPIRED  10 of 10  expired while it ran: CFUT_TASK_RUN_TIMEOUT_NS of 200 ms passed
-eat          CFUT_FAILED   10 of 10  no more memory
-eat-blindly  CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
-the memory of its limit or of the machine was used up
 overflow     CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
 an invalid memory access or a stack overflow in the task, or in code it calls
 close        CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed: \
@@ -339,6 +336,9 @@ vanish       CFUT_CRASHED  10 of 10  worker lab-N (pid N) exited with status 0 i
 a task must return, and not call exit(); its child is gone
 killed       CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 9 (SIGKILL); \
 killed from outside: by a person, or by the system for want of memory
+eat          CFUT_FAILED   10 of 10  no more memory
+eat-blindly  CFUT_CRASHED  10 of 10  worker lab-N (pid N) was killed by signal 11 (SIGSEGV); \
+the memory of its limit or of the machine was used up
 ";
 
 #[test]
@@ -381,7 +381,7 @@ fn crash_lab_refuses_bad_arguments() {
 fn python(name: &str) -> Option<(i32, String, String)> {
     let found = Command::new("python3").arg("--version").output();
     if !found.is_ok_and(|output| output.status.success()) {
-        println!("skipped: no python3");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), b"skipped: no python3\n");
         return None;
     }
     let mut command = Command::new("python3");

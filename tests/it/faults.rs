@@ -7,13 +7,13 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
-suite!(statuses: ok, timeout, pending, cancelled, failed, expired, broken, end, too_late,
-    einval, enomem, enotsup, eshutdown, efull, edeadlk, eforked, esys, epanic, estate,
+suite!(statuses: ok, timeout, pending, cancelled, failed, crashed, expired, broken, end, too_late,
+    einval, enomem, enotsup, eshutdown, efull, edeadlk, eforked, enoent, esys, epanic, estate,
     all_are_here);
 
 suite!(bad_input: option_values, task_values, options_that_do_not_fit, other_numbers,
-    huge_sizes, empty_sizes, small_buffers, long_texts, far_waits, far_deadlines, far_options,
-    no_idle_time, far_but_allowed);
+    names_that_are_none, huge_sizes, empty_sizes, small_buffers, long_texts, far_waits,
+    far_deadlines, far_options, no_idle_time, far_but_allowed);
 
 suite!(null_input: null_library_and_options, null_executors, null_tasks_and_submits, null_maps,
     null_futures, null_groups_and_queues, null_promises, null_results, null_buffers);
