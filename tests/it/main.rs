@@ -9,6 +9,7 @@ mod header;
 mod headers;
 mod lints;
 mod manual;
+mod process_faults;
 mod rooms;
 mod sources;
 mod suites;
