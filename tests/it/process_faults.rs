@@ -7,7 +7,7 @@ suite!(crashes: each_way_forked, each_way_executed, memory_limit, closed_descrip
 
 suite!(starts: initializer_fails, initializer_exits, initializer_crashes, initializer_ends_its_thread, initializer_hangs, initializer_dies_twice_only, module_is_good, module_exits, module_crashes, module_hangs, module_is_missing, program_is_none, program_knows_nothing_of_it, program_goes_its_own_way);
 
-suite!(endurance: chaos, pools_come_and_go, host_is_killed, group_of_the_host_is_killed, supervisor_is_killed_idle, supervisor_is_killed_at_work, supervisor_is_killed_at_its_start, supervisor_is_killed_for_ever, supervisor_is_stopped, supervisor_is_stopped_and_work_goes_on, supervisor_is_stopped_and_a_worker_dies);
+suite!(endurance: chaos, pools_come_and_go, host_is_killed, group_of_the_host_is_killed, host_executes, supervisor_is_killed_idle, supervisor_is_killed_at_work, supervisor_is_killed_at_its_start, supervisor_is_killed_for_ever, supervisor_is_stopped, supervisor_is_stopped_and_work_goes_on, supervisor_is_stopped_and_a_worker_dies);
 
 suite!(hosts: sigchld_ignored, sigchld_without_zombies, sigchld_counted, all_signals_blocked, host_waits_for_any_child, forks_alongside, host_state_stays, surroundings_of_later_workers, descriptors, address_space, file_size, processes, calls_do_not_exist, calls_are_forbidden, calls_are_invalid);
 
