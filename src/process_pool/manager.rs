@@ -73,7 +73,10 @@ impl Pool {
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
             self.see_to_supervisor(&mut state, round, now);
-            self.see_to_workers(&mut state, now);
+            if round.breaks.is_none() {
+                // A pool that is about to break gets no more.
+                self.see_to_workers(&mut state, now);
+            }
             state.stalled = false;
             self.dispatch(&mut state, now);
             self.take_ended(&mut state, round);
