@@ -227,7 +227,8 @@ pub unsafe extern "C-unwind" fn cfut_executor_release(executor: *mut cfut_execut
     });
 }
 
-/// The executor whose task or hook this thread runs; in callbacks that a worker runs its own.
+/// The executor whose task or hook this thread runs; in callbacks that a thread of an executor
+/// makes that one.
 ///
 /// @return borrowed, valid during the task; NULL in other threads.
 /// Thread: any. Blocks: no. Since: 0.1.
@@ -274,8 +275,8 @@ pub unsafe extern "C-unwind" fn cfut_executor_warm(
 /// @param executor borrowed.
 /// @param flags CFUT_SHUTDOWN_ bits, 0 for none.
 /// @return CFUT_OK: all done; CFUT_TIMEOUT: not yet, it goes on; CFUT_EINVAL: NULL or unknown
-/// flags; CFUT_EDEADLK: called by a task of its own, which may ask with CFUT_NOW only;
-/// CFUT_EFORKED.
+/// flags; CFUT_EDEADLK: called by a task of its own, or by a callback that one of its threads
+/// makes, which may ask with CFUT_NOW only; CFUT_EFORKED.
 /// Thread: any. Blocks: up to `timeout_ns`. Callbacks of cancelled futures run in it. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_executor_shutdown(

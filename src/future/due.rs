@@ -141,8 +141,6 @@ pub(crate) struct List {
 unsafe impl Send for List {}
 
 impl List {
-    pub(crate) const EMPTY: List = List { head: std::ptr::null_mut(), tail: std::ptr::null_mut() };
-
     pub(crate) fn is_empty(&self) -> bool {
         self.head.is_null()
     }

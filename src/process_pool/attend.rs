@@ -41,8 +41,11 @@ impl Pool {
             if now.wrapping_sub(last) > pause || now.wrapping_sub(began) > most {
                 break;
             }
-            if self.take_from(number, generation, &mut round) {
+            if let Some(more) = self.take_from(number, generation, &mut round) {
                 self.settle_round(&mut round);
+                if more || self.notifier.wants_thread() {
+                    self.poller.wake();
+                }
                 last = clock::ticks();
             }
             if task.snapshot().is_settled() {
@@ -66,20 +69,24 @@ impl Pool {
         state.find(task).map(|(child, _)| (child.number, child.generation, look_ns))
     }
 
-    /// Takes what a worker has answered; true: there was something.
-    fn take_from(&self, number: u32, generation: u32, round: &mut Round) -> bool {
-        let Some(mut state) = self.state.try_lock() else { return false };
-        let Some(child) = state.child(number, generation) else { return false };
+    /// Takes what a worker has answered; None: nothing. Else whether the manager, which may sleep,
+    /// has something to do now: for workers, or for when they are idle.
+    fn take_from(&self, number: u32, generation: u32, round: &mut Round) -> Option<bool> {
+        let mut state = self.state.try_lock()?;
+        let child = state.child(number, generation)?;
         child.wire.end_wait();
         if !child.wire.has_answer() {
-            return false;
+            return None;
         }
         let child: *mut _ = child;
         round.busy = false;
         // SAFETY: P1; `state` is not used for this child otherwise.
         self.collect_from(&mut state, unsafe { &mut *child }, round);
         self.dispatch(&mut state, clock::Instant::now());
-        true
+        // SAFETY: as above.
+        let child = unsafe { &*child };
+        let idle = child.in_flight == 0 && self.config.idle_ns.is_some();
+        Some(idle || self.is_used_up(child) || self.wants_manager(&mut state))
     }
 
     /// From now on the manager has to see to the worker again.

@@ -9,7 +9,7 @@ use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
 use super::notifier::Batch;
 use super::pool::{Phase, Pool, State};
-use super::results::Round;
+use super::results::{Round, Settling};
 use super::shutdown::LEAVE_NS;
 use crate::error::{Error, Kind, Result};
 use crate::future::due::List;
@@ -73,7 +73,10 @@ impl Pool {
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
             self.see_to_supervisor(&mut state, round, now);
-            self.see_to_workers(&mut state, now);
+            if round.breaks.is_none() {
+                // A pool that is about to break gets no more.
+                self.see_to_workers(&mut state, now);
+            }
             state.stalled = false;
             self.dispatch(&mut state, now);
             self.take_ended(&mut state, round);
@@ -82,8 +85,14 @@ impl Pool {
             }
             self.next_look(&mut state, now)
         };
-        self.expire_passed(now, round);
-        self.settle_round(round);
+        {
+            let _settling = Settling::begin(self);
+            self.expire_passed(now, round);
+            self.settle_round(round);
+        }
+        if round.busy && self.is_settled() {
+            crate::quiet::signal();
+        }
         self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look(round) {
@@ -209,7 +218,7 @@ impl Pool {
         state.children().any(|child| child.phase == Life::Leaving || self.is_used_up(child))
     }
 
-    fn is_used_up(&self, child: &Child) -> bool {
+    pub(super) fn is_used_up(&self, child: &Child) -> bool {
         let limit = self.config.tasks_per_worker;
         child.overweight || limit != 0 && child.given >= limit
     }

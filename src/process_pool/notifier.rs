@@ -135,6 +135,12 @@ impl Notifier {
         Some(now.plus(PATIENCE_NS))
     }
 
+    /// Something waits, and no thread will come to it by itself.
+    pub(super) fn wants_thread(&self) -> bool {
+        let queue = self.queue.lock();
+        !queue.batches.is_empty() && queue.idle == 0
+    }
+
     /// Nothing waits and nobody calls.
     pub(super) fn is_quiet(&self) -> bool {
         let queue = self.queue.lock();

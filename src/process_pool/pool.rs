@@ -60,6 +60,8 @@ pub(crate) struct Pool {
     pub(super) events: Futex32,
     /// Accepted and not settled.
     pub(super) unsettled: AtomicI64,
+    /// Threads that settle tasks and have not handed over what becomes due by that.
+    pub(super) settling: AtomicU32,
     /// Tasks that have not started are cancelled.
     pub(super) cancel_queued: AtomicBool,
     broken: AtomicBool,
@@ -246,6 +248,7 @@ impl Pool {
             phase: AtomicU32::new(Phase::Open as u32),
             events: Futex32::new(0),
             unsettled: AtomicI64::new(0),
+            settling: AtomicU32::new(0),
             cancel_queued: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reason: Lock::new(None),

@@ -346,7 +346,11 @@ impl Pool {
     /// Settles what a round has brought, and hands over what is due then. Called with no lock
     /// held.
     pub(super) fn settle_round(&self, round: &mut Round) {
-        let mut batch = Batch { calls: List::EMPTY, unseen: Vec::new(), note: round.note.take() };
+        let some = !round.arrivals.is_empty();
+        let settling = Settling::begin(self);
+        // What became due before, by time-outs.
+        let calls = List::take();
+        let mut batch = Batch { calls, unseen: Vec::new(), note: round.note.take() };
         let now = Instant::now();
         for arrival in round.arrivals.drain(..) {
             match arrival {
@@ -365,6 +369,13 @@ impl Pool {
             self.break_with(code, line.as_bytes());
             let calls = List::take();
             self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
+        }
+        drop(settling);
+        if some && self.is_settled() {
+            if self.phase() != super::pool::Phase::Open {
+                self.poller.wake();
+            }
+            crate::quiet::signal();
         }
     }
 
@@ -417,6 +428,25 @@ impl Pool {
             }
             crate::quiet::signal();
         }
+    }
+}
+
+/// A thread settles tasks: the pool is not at rest until what becomes due by that is with the
+/// notifier.
+pub(super) struct Settling<'a>(&'a Pool);
+
+impl<'a> Settling<'a> {
+    pub(super) fn begin(pool: &'a Pool) -> Settling<'a> {
+        // Relaxed: `note_settled`, which comes after it in this thread, publishes it.
+        pool.settling.fetch_add(1, Ordering::Relaxed);
+        Settling(pool)
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        // Release: pairs with the Acquire in `is_done`.
+        self.0.settling.fetch_sub(1, Ordering::Release);
     }
 }
 

@@ -228,11 +228,19 @@ impl Pool {
         true
     }
 
-    /// Whether everything accepted is settled and no worker is at work. Called under `state`.
+    /// Whether everything accepted is settled, what is due then is the notifier's, and no worker is
+    /// at work. Called under `state`.
     pub(super) fn is_done(&self, state: &State) -> bool {
-        // Acquire: pairs with `note_settled`.
+        // What was taken back may never be answered for, by a worker that is stopped.
+        self.is_settled() && state.children().all(|child| child.order.is_empty())
+    }
+
+    /// Whether everything accepted is settled, and what is due then is the notifier's.
+    pub(super) fn is_settled(&self) -> bool {
+        // Acquire: pairs with `note_settled`: who sees the last task settled sees who settled it.
         self.unsettled.load(Ordering::Acquire) <= 0
-            && state.children().all(|child| child.order.is_empty())
+            // Acquire: pairs with the end of `Settling`: what is due has been handed over.
+            && self.settling.load(Ordering::Acquire) == 0
     }
 
     /// For `cfut_quiesce`.

@@ -860,6 +860,7 @@ static void figures_add_up(void)
         futures[4][i] = submit_call(pool, die_task, 1, SIGKILL);
     }
     CHECK_EQ(check_stat(pool, CFUT_STAT_RUNNING), 2);
+    CHECK_OK(cfut_wait_many(futures[3], ROUNDS, CFUT_WAIT_ALL, CFUT_FOREVER, NULL, NULL));
     open_gate(1);
     open_gate(0);
     static const cfut_status ends[5] = { CFUT_OK, CFUT_FAILED, CFUT_CANCELLED, CFUT_EXPIRED,

@@ -163,7 +163,26 @@ CHECK_UNUSED static int32_t pid_task(cfut_promise *self, const void *data, size_
     return cfut_promise_set_bytes(self, &pid, sizeof pid);
 }
 
+/* Task: one more than an int64_t. */
+CHECK_UNUSED static int32_t plus_one_task(cfut_promise *self, const void *data, size_t length)
+{
+    int64_t n;
+    CHECK_EQ(length, sizeof n);
+    memcpy(&n, data, length);
+    n++;
+    return cfut_promise_set_bytes(self, &n, sizeof n);
+}
+
 /* ---- submits ---- */
+
+/* The future of `task` over the result of `future`, which it lets go. */
+CHECK_UNUSED static cfut_future *piped(cfut_future *future, cfut_executor *executor, cfut_task *task)
+{
+    cfut_future *out = NULL;
+    CHECK_OK(cfut_future_pipe(future, executor, task, &out));
+    cfut_future_release(future);
+    return out;
+}
 
 CHECK_UNUSED static cfut_future *submit_call(cfut_executor *executor, cfut_task_fn fn, int32_t gate,
                                              int32_t number)

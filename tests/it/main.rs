@@ -10,6 +10,7 @@ mod headers;
 mod lints;
 mod manual;
 mod process_faults;
+mod process_suites;
 mod rooms;
 mod sources;
 mod suites;
