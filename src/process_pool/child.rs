@@ -15,6 +15,10 @@ use crate::transport::control::Message;
 use crate::transport::link::SLOTS;
 use std::collections::VecDeque;
 
+/// A worker that has not begun with a task for so long, while another one has nothing to do, loses
+/// it: it may be stopped, or have no processor.
+const BEGIN_NS: u64 = 20_000_000;
+
 /// Where a child is in its life; see the module's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -96,6 +100,10 @@ pub(super) struct Child {
     /// When its present phase must be over; none: any time.
     pub(super) deadline: Option<Instant>,
     pub(super) idle_since: Instant,
+    /// When it last answered for a task, or got one after it had none.
+    pub(super) moved_at: Instant,
+    /// It did not begin with what it had, and has answered for nothing since: no more for it.
+    pub(super) silent: bool,
     /// Since when the socket is at its end.
     pub(super) disconnected: Option<Instant>,
     /// Its resident size is over the limit: it gets no more tasks.
@@ -138,6 +146,8 @@ impl Child {
             why: Why::Unknown,
             deadline,
             idle_since: now,
+            moved_at: now,
+            silent: false,
             disconnected: None,
             overweight: false,
         })
@@ -210,8 +220,16 @@ impl Child {
         self.free.push(slot);
     }
 
+    /// When it is to have begun with what it has; None: it has.
+    pub(super) fn begins_by(&self) -> Option<Instant> {
+        let first = *self.order.front()?;
+        (!self.wire.is_started(first)).then(|| self.moved_at.plus(BEGIN_NS))
+    }
+
     /// The worker has answered for a slot.
     pub(super) fn close_slot(&mut self, slot: u16) -> Slot {
+        self.moved_at = Instant::now();
+        self.silent = false;
         let held = std::mem::replace(&mut self.slots[slot as usize], Slot::Empty);
         if let Slot::Handed(handed) = &held {
             if handed.kill_at.is_some() {

@@ -134,6 +134,7 @@ impl Pool {
             && !child.overweight
             && child.kills == 0
             && child.disconnected.is_none()
+            && !child.silent
             && u64::from(child.in_flight) < ahead
             && (limit == 0 || child.given < limit)
     }
@@ -215,6 +216,9 @@ impl Pool {
             child.wire.slot(slot).raise_stop(1);
         }
         child.order.push_back(slot);
+        if child.order.len() == 1 {
+            child.moved_at = now;
+        }
         child.in_flight += 1;
         child.given += 1;
         extra.place.store(place(child.number, slot), Ordering::Relaxed);
@@ -246,12 +250,29 @@ impl Pool {
         }
     }
 
+    /// When a worker is to have begun with what it has, if another one could do that.
+    pub(super) fn next_begin(&self, state: &State) -> Option<Instant> {
+        if !state.children().any(|child| self.takes(child, 1)) {
+            return None;
+        }
+        state.children().filter_map(Child::begins_by).min()
+    }
+
     /// Takes waiting tasks back from a worker that will not come to them soon, for one that has
     /// nothing to do.
     fn rebalance(&self, state: &mut State, now: Instant) {
         let idle = |child: &Child| self.takes(child, 1) && child.in_flight == 0;
         if !state.children().any(idle) || self.is_crowded(state) {
             return;
+        }
+        for number in 0..state.children.len() {
+            let Some(mut child) = state.children[number] else { continue };
+            // SAFETY: P1; `state` is not used for this child otherwise.
+            let child = unsafe { child.as_mut() };
+            if child.begins_by().is_some_and(|time| time <= now) {
+                child.silent = true;
+                self.take_all_back(state, child);
+            }
         }
         let victim = state
             .children()

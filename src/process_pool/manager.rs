@@ -73,7 +73,10 @@ impl Pool {
             self.collect(&mut state, round);
             self.kill_passed(&mut state, now);
             self.see_to_supervisor(&mut state, round, now);
-            self.see_to_workers(&mut state, now);
+            if round.breaks.is_none() {
+                // A pool that is about to break gets no more.
+                self.see_to_workers(&mut state, now);
+            }
             state.stalled = false;
             self.dispatch(&mut state, now);
             self.take_ended(&mut state, round);
@@ -164,7 +167,9 @@ impl Pool {
 
     /// When there is something to look at, though nothing may have happened.
     fn next_look(&self, state: &mut State, now: Instant) -> Option<Instant> {
+        let begins = self.next_begin(state);
         state.looks_again = self.wants_rebalance(state);
+        state.watches = begins.is_some();
         let children = state.children().map(|child| child.next_look());
         let idle = self.next_idle_exit(state);
         let rebalance = state.looks_again.then(|| now.plus(REBALANCE_NS));
@@ -172,7 +177,7 @@ impl Pool {
         let retry = (self.wants_worker(state) || state.supervisor.must_retry() || stalled)
             .then(|| now.plus(RETRY_NS));
         let supervisor = self.next_look_at_supervisor(state);
-        children.chain([idle, rebalance, retry, supervisor]).flatten().min()
+        children.chain([idle, rebalance, retry, supervisor, begins]).flatten().min()
     }
 
     /// Tasks that somebody settled while they waited to be run again.

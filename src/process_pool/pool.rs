@@ -94,6 +94,8 @@ pub(super) struct State {
     pub(super) stolen: u64,
     /// The manager will look by itself for tasks that wait behind others.
     pub(super) looks_again: bool,
+    /// The manager sees to it that what is handed over begins.
+    pub(super) watches: bool,
     /// How often running tasks were told to stop: 0, 1, or 2 for more.
     pub(super) stop_level: u32,
     /// Running tasks end as CANCELLED with their workers.
@@ -221,6 +223,7 @@ impl Pool {
             started: 0,
             stolen: 0,
             looks_again: false,
+            watches: false,
             stop_level: 0,
             killing: false,
             kill_by: None,

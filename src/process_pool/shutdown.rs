@@ -231,7 +231,8 @@ impl Pool {
     /// Whether everything accepted is settled, what is due then is the notifier's, and no worker is
     /// at work. Called under `state`.
     pub(super) fn is_done(&self, state: &State) -> bool {
-        self.is_settled() && state.children().all(|child| child.in_flight == 0)
+        // What was taken back may never be answered for, by a worker that is stopped.
+        self.is_settled() && state.children().all(|child| child.order.is_empty())
     }
 
     /// Whether everything accepted is settled, and what is due then is the notifier's.

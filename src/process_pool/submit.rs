@@ -263,11 +263,12 @@ impl Pool {
         if self.wants_worker(state) {
             return true;
         }
-        if state.looks_again || !self.wants_rebalance(state) {
-            return false;
-        }
-        state.looks_again = true; // once is enough
-        true
+        // Once is enough, for both.
+        let look = !state.looks_again && self.wants_rebalance(state);
+        let watch = !state.watches && self.next_begin(state).is_some();
+        state.looks_again |= look;
+        state.watches |= watch;
+        look || watch
     }
 
     // ---- room ----

@@ -319,6 +319,43 @@ LEAVES_NOTHING(stopped_idle)
     cfut_executor_release(executor);
 }
 
+/* A task that was handed to a stopped worker, and has not begun, goes to another one. */
+static void stop_between_tasks(bool again)
+{
+    cfut_executor *executor = process_pool(2);
+    cfut_future *futures[2];
+    CHECK_OK(cfut_executor_warm(executor, CFUT_FOREVER));
+    for (int i = 0; i < 2; i++)
+        futures[i] = stand_submit(executor, i);
+    shared->open[0] = shared->open[1] = 1;
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(cfut_future_wait(futures[i], CFUT_FOREVER));
+        cfut_future_release(futures[i]);
+    }
+    CHECK(shared->pids[0] != shared->pids[1]);
+    kill(shared->pids[0], SIGSTOP);
+    for (int round = 0; round < 20; round++)
+        pool_works(executor);
+    if (again) {
+        kill(shared->pids[0], SIGCONT);
+        for (int round = 0; round < 20; round++)
+            pool_works(executor);
+    }
+    CHECK_EQ(check_stat(executor, CFUT_STAT_CRASHED), 0);
+    check_close(executor);
+}
+
+LEAVES_NOTHING(stopped_between_tasks)
+{
+    stop_between_tasks(true);
+}
+
+/* The end does not wait for it. */
+LEAVES_NOTHING(stopped_for_good)
+{
+    stop_between_tasks(false);
+}
+
 /* What a worker has started and left goes with it at the latest with the pool. */
 LEAVES_NOTHING(daemons)
 {
@@ -383,5 +420,5 @@ LEAVES_NOTHING(break_pool)
 }
 
 REMAINS_MAIN(CASE(each_way_forked), CASE(each_way_executed), CASE(memory_limit), CASE(closed_descriptors),
-             CASE(killed_idle), CASE(stopped_idle), CASE(daemons), CASE(shared_memory_is_sealed),
+             CASE(killed_idle), CASE(stopped_idle), CASE(stopped_between_tasks), CASE(stopped_for_good), CASE(daemons), CASE(shared_memory_is_sealed),
              CASE(attempts), CASE(break_pool))

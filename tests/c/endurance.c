@@ -250,6 +250,25 @@ LEAVES_NOTHING(group_of_the_host_is_killed)
     kill_hosts(true);
 }
 
+/* The host becomes another program, which knows nothing of a pool. */
+LEAVES_NOTHING(host_executes)
+{
+    pid_t host = fork();
+    CHECK(host >= 0);
+    if (host == 0) {
+        char *const nothing[] = { NULL };
+        cfut_executor *executor = process_pool(2);
+        (void)stand_submit(executor, 2);
+        execle("/bin/sleep", "sleep", "100", (char *)NULL, nothing);
+        _exit(99);
+    }
+    CHECK_SOON(shared->entered[2] > 0);
+    CHECK_SOON(remains_processes() == 0);
+    CHECK(waitpid(host, NULL, WNOHANG) == 0); /* it sleeps */
+    CHECK_EQ(kill(host, SIGKILL), 0);
+    CHECK_EQ(waitpid(host, NULL, 0), host);
+}
+
 /* ---- the supervisor is killed ---- */
 
 /* Kills it, and waits until its successor is there: the pool has heard of it. */
@@ -396,7 +415,7 @@ LEAVES_NOTHING(supervisor_is_stopped_and_a_worker_dies)
 }
 
 REMAINS_MAIN(CASE(chaos), CASE(pools_come_and_go), CASE(host_is_killed),
-             CASE(group_of_the_host_is_killed), CASE(supervisor_is_killed_idle),
+             CASE(group_of_the_host_is_killed), CASE(host_executes), CASE(supervisor_is_killed_idle),
              CASE(supervisor_is_killed_at_work), CASE(supervisor_is_killed_at_its_start),
              CASE(supervisor_is_killed_for_ever), CASE(supervisor_is_stopped),
              CASE(supervisor_is_stopped_and_work_goes_on),

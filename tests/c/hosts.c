@@ -205,7 +205,19 @@ LEAVES_NOTHING(host_state_stays)
     before = state_now();
     live_through();
     after = state_now();
-    CHECK(memcmp(&before, &after, sizeof before) == 0);
+    for (int number = 1; number < 65; number++)
+        CHECK(before.actions[number].sa_handler == after.actions[number].sa_handler);
+    for (int limit = 0; limit < RLIM_NLIMITS; limit++) {
+        CHECK_EQ(before.limits[limit].rlim_cur, after.limits[limit].rlim_cur);
+        CHECK_EQ(before.limits[limit].rlim_max, after.limits[limit].rlim_max);
+    }
+    CHECK(memcmp(&before.mask, &after.mask, sizeof before.mask) == 0);
+    CHECK(strcmp(after.directory, before.directory) == 0);
+    CHECK_EQ(after.umask, before.umask);
+    CHECK_EQ(after.environment, before.environment);
+    CHECK_EQ(after.session, before.session);
+    CHECK_EQ(after.group, before.group);
+    CHECK_EQ(after.subreaper, before.subreaper);
 }
 
 /* A worker that comes late begins where the pool was made, with what there was in the environment. */
