@@ -2,6 +2,7 @@
 
 use super::ring::{Consumer, Damaged, Memory, Producer};
 use crate::platform::clock::{self, Instant};
+use crate::platform::thread;
 use crate::sync::{AtomicU32, Ordering, Padded, SharedFutex32, fence, spin_loop};
 
 /// Who sleeps, or is about to.
@@ -15,6 +16,10 @@ pub(crate) struct Bells {
     /// The host sleeps in its poller, and wants a message. Set by the host, cleared by the worker.
     host_waits: Padded<AtomicU32>,
 }
+
+/// From here on a look lets others run in between: the other side may wait for this processor,
+/// and then nothing comes as long as we look.
+const POLITE_NS: u64 = 5_000;
 
 /// How a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +109,15 @@ fn spin(budget_ns: u64, mut look: impl FnMut() -> Result<bool, Damaged>) -> Resu
         return look();
     }
     let (begun, budget) = (clock::ticks(), clock::ns_to_ticks(budget_ns));
-    while clock::ticks().wrapping_sub(begun) < budget {
+    let polite = clock::ns_to_ticks(POLITE_NS);
+    loop {
+        let looked = clock::ticks().wrapping_sub(begun);
+        if looked >= budget {
+            break;
+        }
+        if looked > polite {
+            thread::yield_now();
+        }
         for _ in 0..16 {
             if look()? {
                 return Ok(true);
