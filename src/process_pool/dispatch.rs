@@ -243,9 +243,11 @@ impl Pool {
 
     /// Takes everything that has not begun back from a worker that is about to go.
     pub(super) fn take_all_back(&self, state: &mut State, child: &mut Child) {
-        while let Some(task) = take_back_last(child) {
+        // Without memory they stay where they are, and are looked at again when the worker ends.
+        while (0..LANES).all(|lane| state.backlog.reserve(lane, 1)) {
+            let Some(task) = take_back_last(child) else { return };
             if let Err(task) = state.backlog.push_front(task) {
-                std::mem::forget(task); // it had a place there before; not reached
+                std::mem::forget(task); // room was reserved: not reached
             }
         }
     }
