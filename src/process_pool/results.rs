@@ -389,10 +389,21 @@ impl Pool {
         if !task.has_run() {
             return; // settled before it could start: it was counted, and its arguments went, then
         }
-        let (ended, witness) = remote::end(task, report, |task| self.charge_result(task));
+        // Counted before anybody sees it: who has waited for a task finds it in the figures.
+        let mut counted = None;
         self.tally.left.add(1);
-        if let Ended::Settled(outcome) = ended {
+        let outcome = report.outcome;
+        let (ended, witness) = remote::end(task, report, |task| {
+            self.charge_result(task);
             self.tally.outcome(outcome).add(1);
+            counted = Some(outcome);
+        });
+        let settled = if let Ended::Settled(outcome) = ended { Some(outcome) } else { None };
+        if counted != settled {
+            counted.inspect(|outcome| self.tally.outcome(*outcome).take_back());
+            settled.inspect(|outcome| self.tally.outcome(*outcome).add(1));
+        }
+        if settled.is_some() {
             self.note_settled();
         }
         if let Some(witness) = witness {

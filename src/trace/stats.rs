@@ -26,6 +26,12 @@ impl Counter {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Undoes `add`.
+    #[cold]
+    pub(crate) fn take_back(&self) {
+        self.add(1u64.wrapping_neg());
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
