@@ -82,6 +82,7 @@ pub(crate) mod hook;
 pub(crate) mod join;
 pub(crate) mod make;
 pub(crate) mod owner;
+pub(crate) mod phase;
 pub(crate) mod promise;
 pub(crate) mod queue;
 pub(crate) mod registry;

@@ -51,7 +51,8 @@ impl Pool {
     /// supervisor that does not answer, and with it all its workers.
     pub(super) fn kill_again(&self, state: &mut State, child: &mut Child, now: Instant) {
         child.deadline = Some(now.plus(REPEAT_NS));
-        if state.killing || self.phase() != super::pool::Phase::Open && self.is_idle(state) {
+        if state.killing || self.phase() != crate::future::phase::Phase::Open && self.is_idle(state)
+        {
             state.supervisor.kill_itself();
         } else {
             state.supervisor.kill(child.number, child.generation, signal::KILL, true);

@@ -8,12 +8,13 @@
 use super::child::{Child, Phase as Life, Why};
 use super::dispatch::Backlog;
 use super::notifier::Batch;
-use super::pool::{Phase, Pool, State};
+use super::pool::{Pool, State};
 use super::results::{Round, Settling};
 use super::shutdown::LEAVE_NS;
 use crate::error::{Error, Kind, Result};
 use crate::future::due::List;
 use crate::future::owner::OwnerRef;
+use crate::future::phase::Phase;
 use crate::platform::clock::Instant;
 use crate::platform::poll::WAKE;
 use crate::platform::thread;

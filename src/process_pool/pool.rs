@@ -13,6 +13,7 @@ use crate::future::bound::Bound;
 use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
+use crate::future::phase::{Life, Phase};
 use crate::future::registry;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
@@ -27,15 +28,6 @@ use crate::sync::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Futex32, Lock, 
 use crate::trace::stats::{Tally, Totals};
 use std::fmt::Write;
 use std::ptr::NonNull;
-
-/// Where the pool is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Phase {
-    Open = 0,
-    Closing = 1,
-    Ended = 2,
-}
 
 #[repr(C)]
 pub(crate) struct Pool {
@@ -55,7 +47,7 @@ pub(crate) struct Pool {
     pub(super) timers: Timers,
     pub(super) tally: Tally,
     pub(super) notifier: Notifier,
-    phase: AtomicU32,
+    life: Life,
     /// Changes at each step of the pool's end and start that somebody may wait for.
     pub(super) events: Futex32,
     /// Accepted and not settled.
@@ -245,7 +237,7 @@ impl Pool {
             timers: Timers::new(),
             tally: Tally::default(),
             notifier: Notifier::new().ok_or_else(no_memory)?,
-            phase: AtomicU32::new(Phase::Open as u32),
+            life: Life::new(),
             events: Futex32::new(0),
             unsettled: AtomicI64::new(0),
             settling: AtomicU32::new(0),
@@ -282,19 +274,12 @@ impl Pool {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Acquire: pairs with the exchange in `advance`; what it announces is seen.
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Open,
-            1 => Phase::Closing,
-            _ => Phase::Ended,
-        }
+        self.life.phase()
     }
 
     /// Moves on by one phase; false if it was not in `from`.
     pub(super) fn advance(&self, from: Phase) -> bool {
-        let next = from as u32 + 1;
-        // AcqRel: pairs with `phase`.
-        self.phase.compare_exchange(from as u32, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.life.advance(from)
     }
 
     // ---- handles ----

@@ -372,7 +372,7 @@ impl Pool {
         }
         drop(settling);
         if some && self.is_settled() {
-            if self.phase() != super::pool::Phase::Open {
+            if self.phase() != crate::future::phase::Phase::Open {
                 self.poller.wake();
             }
             crate::quiet::signal();
@@ -434,7 +434,7 @@ impl Pool {
     pub(super) fn note_settled(&self) {
         // AcqRel: pairs with the Acquire in `is_done`: what was settled is seen by whoever sees 0.
         if self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            if self.phase() != super::pool::Phase::Open {
+            if self.phase() != crate::future::phase::Phase::Open {
                 self.poller.wake();
             }
             crate::quiet::signal();

@@ -18,10 +18,11 @@
 
 use super::child::{Child, Phase as Life, Slot, Why};
 use super::dispatch::take_revoked;
-use super::pool::{Phase, Pool, State};
+use super::pool::{Pool, State};
 use crate::error::{Result, fail};
 use crate::future::cell::TaskRef;
 use crate::future::owner::Owner;
+use crate::future::phase::Phase;
 use crate::future::registry;
 use crate::local;
 use crate::platform::clock::Instant;

@@ -2,13 +2,14 @@
 
 use super::dispatch::lane_of;
 use super::functions::{self, Name};
-use super::pool::{Phase, Pool, State};
+use super::pool::{Pool, State};
 use crate::error::{Error, Result, fail};
 use crate::future::bound::{Bound, FullPolicy, Load, NoRoom};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
+use crate::future::phase::Phase;
 use crate::future::timer::first_deadline;
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;

@@ -6,10 +6,11 @@
 
 use super::child::{Child, Ended, Phase as Life, Why};
 use super::manager;
-use super::pool::{Phase, Pool, State};
+use super::pool::{Pool, State};
 use super::results::Round;
 use super::wire::Wire;
 use crate::error::{self, Error, Kind, Line, Lossy, Result};
+use crate::future::phase::Phase;
 use crate::future::remote::Death;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;

@@ -1,11 +1,12 @@
 //! What futures ask of a process pool: `future::owner::Vtable` for it.
 
 use super::dispatch::lane_of;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::shutdown;
 use crate::error;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::owner::{Kind, Owner, OwnerRef, Refused, RemoteTable, Stage, Vtable};
+use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::first_deadline;

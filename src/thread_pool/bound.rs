@@ -1,11 +1,12 @@
 //! How a pool's queue is kept within its bound: who waits for room, and who gives it back.
 
 use super::inbox::Refused;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::submit::Unaccepted;
 use crate::error::Result;
 use crate::future::bound::{Bound, FullPolicy, Load, NoRoom};
 use crate::future::cell::TaskCell;
+use crate::future::phase::Phase;
 use crate::sync::{Ordering, Timeout};
 
 impl Pool {

@@ -1,10 +1,11 @@
 //! Time-outs of tasks, and the other things a pool keeps beside some of them.
 
 use super::inbox::Refused;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::submit::Unaccepted;
 use crate::error::{Error, Line, Result};
 use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::phase::Phase;
 use crate::future::run::DETACH;
 use crate::future::settle::Verdict;
 use crate::future::state::{EXTRA, Life, Outcome};

@@ -9,7 +9,7 @@
 use super::batch::{BATCH, Batch};
 use super::config::Config;
 use super::inbox::{Inbox, Lane};
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::queue::{Entry, Own};
 use super::sleep::{Limits, Notified, Sleep, Unparked};
 use super::submit::Submitted;
@@ -19,6 +19,7 @@ use crate::future::due;
 use crate::future::extra::Text;
 use crate::future::make::{Data, Work};
 use crate::future::owner::OwnerRef;
+use crate::future::phase::Phase;
 use crate::future::state::Outcome;
 use crate::future::wait::{Step, Wait};
 use crate::platform::thread::modelled;

@@ -21,12 +21,13 @@
 //! Callbacks of futures that expire run in this thread.
 
 use super::inbox::LANES;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::sleep::Notified;
 use super::worker::{self, DORMANT, Slot};
 use crate::error::{Result, fail};
 use crate::future::due;
 use crate::future::owner::OwnerRef;
+use crate::future::phase::Phase;
 use crate::local;
 use crate::platform::clock::{self, Instant};
 use crate::platform::thread::{self, Activity, Thread};

@@ -10,6 +10,7 @@ use crate::error::{Error, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
+use crate::future::phase::{Life, Phase};
 use crate::future::registry;
 use crate::future::run;
 use crate::future::settle::Verdict;
@@ -25,15 +26,6 @@ use crate::sync::{
 };
 use crate::trace::stats::{Tally, Totals};
 use std::ptr::{self, NonNull};
-
-/// Where the pool is in its life; see the module's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(super) enum Phase {
-    Open = 0,
-    Closing = 1,
-    Ended = 2,
-}
 
 #[repr(C)]
 pub(crate) struct Pool {
@@ -53,7 +45,7 @@ pub(crate) struct Pool {
     /// Numbers below this may be filled.
     pub(super) slots_used: AtomicUsize,
     pub(super) roster: Lock<Roster>,
-    phase: AtomicU32,
+    life: Life,
     /// Changes at each step of the pool's end and start that somebody may wait for.
     pub(super) events: Futex32,
     pub(super) bound: Option<Bound>,
@@ -128,7 +120,7 @@ impl Pool {
             slots,
             slots_used: AtomicUsize::new(0),
             roster: Lock::new(roster),
-            phase: AtomicU32::new(Phase::Open as u32),
+            life: Life::new(),
             events: Futex32::new(0),
             timers: Timers::new(),
             monitor,
@@ -183,19 +175,12 @@ impl Pool {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        // Acquire: pairs with the exchange in `advance`; what it announces is seen.
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Open,
-            1 => Phase::Closing,
-            _ => Phase::Ended,
-        }
+        self.life.phase()
     }
 
     /// Moves on by one phase; false if it was not in `from`.
     pub(super) fn advance(&self, from: Phase) -> bool {
-        let next = from as u32 + 1;
-        // AcqRel: pairs with `phase`.
-        self.phase.compare_exchange(from as u32, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.life.advance(from)
     }
 
     // ---- handles ----

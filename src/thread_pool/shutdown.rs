@@ -20,13 +20,14 @@
 //!    goes back to the system, but for a little.
 
 use super::inbox::LANES;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::sleep::Notified;
 use super::worker;
 use crate::error::{Error, Kind, Result, fail};
 use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
+use crate::future::phase::Phase;
 use crate::future::registry;
 use crate::local;
 use crate::platform::memory;

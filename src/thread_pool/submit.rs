@@ -1,7 +1,7 @@
 //! The ways a task comes in.
 
 use super::inbox::{Entered, Lane, Refused};
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
@@ -12,6 +12,7 @@ use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
 use crate::future::owner::{Reason, attention};
+use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::first_deadline;

@@ -2,11 +2,12 @@
 
 use super::blocking;
 use super::inbox::Lane;
-use super::pool::{Phase, Pool};
+use super::pool::Pool;
 use super::shutdown;
 use crate::error::Result as OrError;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::owner::{Kind, Owner, OwnerRef, Refused, Stage, Vtable};
+use crate::future::phase::Phase;
 use crate::future::state::Outcome;
 use crate::platform::clock;
 use crate::sync::Ordering;

@@ -2,11 +2,11 @@
 
 use super::Slot;
 use crate::future::arena;
+use crate::future::phase::Phase;
 use crate::platform::clock::{self, Instant};
 use crate::quiet;
 use crate::sync::{Ordering, spin_loop};
 use crate::thread_pool::inbox::LANES;
-use crate::thread_pool::pool::Phase;
 use crate::thread_pool::sleep::{Linger, Unparked};
 
 /// Spins between two looks at the inbox: a few hundred nanoseconds.
