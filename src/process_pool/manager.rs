@@ -96,7 +96,7 @@ impl Pool {
         }
         self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
-        if round.busy || self.look(round) {
+        if round.busy || self.look() {
             return false;
         }
         self.sleep(deadline.into_iter().flatten().min());
@@ -104,7 +104,7 @@ impl Pool {
     }
 
     /// Looks for a moment whether something comes, if something is under way; true: it did.
-    fn look(&self, _round: &mut Round) -> bool {
+    fn look(&self) -> bool {
         if !self.may_look {
             return false;
         }
