@@ -118,10 +118,14 @@ static int32_t eat_memory(cfut_promise *promise, const void *data, size_t size)
 /* One that does not look crashes. */
 static int32_t eat_blindly(cfut_promise *promise, const void *data, size_t size)
 {
+    /* Volatile: compilers leave out what nobody can see. */
     volatile bool hungry = true;
+    void *volatile block;
     (void)promise, (void)data, (void)size;
-    while (hungry)
-        memset(malloc(BLOCK), 1, BLOCK);
+    while (hungry) {
+        block = malloc(BLOCK);
+        memset(block, 1, BLOCK);
+    }
     return 0;
 }
 

@@ -107,7 +107,7 @@ static int32_t die_task(cfut_promise *self, const void *data, size_t length)
     case MEMORY: {
         /* Until there is none; then as programs do that do not look. */
         for (;;) {
-            char *more = malloc(1 << 20);
+            char *volatile more = malloc(1 << 20); /* volatile: compilers leave it out else */
             memset(more, 1, 1 << 20);
         }
     }

@@ -331,7 +331,7 @@ static int32_t eat_memory_task(cfut_promise *self, const void *data, size_t leng
     (void)data;
     (void)length;
     for (;;) {
-        char *more = malloc(1 << 20);
+        char *volatile more = malloc(1 << 20); /* volatile: compilers leave it out else */
         if (more == NULL)
             abort();
         memset(more, 1, 1 << 20);
