@@ -52,8 +52,7 @@ fn help_goes_to_stdout() {
 
 const PROCESSES: &[&str] = &["--processes"];
 
-/// On threads, and in processes. A program under valgrind has none: it is not what it would have to
-/// execute again.
+/// On threads, and in processes. A program under valgrind has none (docs/reliability.md).
 fn kinds() -> Vec<&'static [&'static str]> {
     let wrapper = std::env::var("CFUT_TEST_WRAPPER").unwrap_or_default();
     if wrapper.contains("valgrind") { vec![&[]] } else { vec![&[], PROCESSES] }
