@@ -5,6 +5,8 @@
 //! future released. Something larger than the whole bound is accepted when nothing else
 //! counts, for otherwise it could never be.
 
+use super::cell::{TaskCell, TaskRef};
+use super::owner::OwnerRef;
 use crate::error::{Error, Kind};
 use crate::sync::{Futex32, Lock, Ordering, Timeout};
 
@@ -130,6 +132,43 @@ impl Bound {
         if awaited {
             self.wake();
         }
+    }
+
+    /// The room a task took is free: it starts, or was settled before it could.
+    pub(crate) fn give_room_of(&self, cell: &TaskCell) {
+        let bytes = cell.extra_in(cell.snapshot()).map_or(0, |extra| {
+            // Relaxed: one thread starts or settles it.
+            extra.charged.swap(0, Ordering::Relaxed)
+        });
+        self.give(Load { tasks: 1, bytes });
+    }
+
+    /// Counts the bytes of a result until it is read. `keep` takes the reference that keeps the
+    /// executor for that: `Vtable::uncharge` drops it.
+    pub(crate) fn charge_result(&self, task: &TaskRef, keep: impl FnOnce() -> OwnerRef) {
+        if !self.counts_bytes() {
+            return;
+        }
+        let bytes = task.recorded_bytes();
+        if bytes == 0 {
+            return;
+        }
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            self.force(Load { tasks: 0, bytes });
+            // The future may outlive the executor's last handle.
+            let _kept = keep().into_raw();
+            // Relaxed: settling publishes it.
+            extra.charged.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Why a submit that has waited found no room.
+    #[cold]
+    pub(crate) fn refusal(&self, why: NoRoom) -> Error {
+        self.full(match why {
+            NoRoom::Full => "the queue is full",
+            NoRoom::TimedOut => "the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS",
+        })
     }
 
     /// The error of a submit that found no room.

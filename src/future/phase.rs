@@ -1,5 +1,5 @@
-//! Where an executor is in its life. It only moves on: Open, Closing, Ended; what each means is in
-//! the head of the executor's module.
+//! Where an executor is in its life, and how it may be shut down. It only moves on: Open, Closing,
+//! Ended; what each means is in the head of the executor's module.
 
 use crate::sync::{AtomicU32, Ordering};
 
@@ -32,5 +32,27 @@ impl Life {
         let next = from as u32 + 1;
         // AcqRel: pairs with `phase`.
         self.0.compare_exchange(from as u32, next, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+/// CFUT_SHUTDOWN_*.
+pub(crate) mod how {
+    use crate::error::{Result, fail};
+
+    pub(crate) const CANCEL: u32 = 1;
+    pub(crate) const STOP: u32 = 2;
+    pub(crate) const KILL: u32 = 4;
+    pub(crate) const TERM: u32 = 8;
+
+    const ALL: u32 = CANCEL | STOP | KILL | TERM;
+
+    pub(crate) fn check(flags: u32) -> Result<()> {
+        if flags & !ALL != 0 {
+            return fail!(
+                Invalid,
+                "shutdown flags {flags:#x} have unknown bits; CFUT_SHUTDOWN_* are {ALL:#x}"
+            );
+        }
+        Ok(())
     }
 }

@@ -6,7 +6,7 @@
 //! O(log n) each.
 
 use super::cell::TaskRef;
-use super::extra::Extra;
+use super::extra::{Extra, Spec};
 use super::state;
 use crate::platform::clock::Instant;
 use crate::sync::{Lock, Ordering};
@@ -27,6 +27,17 @@ pub(crate) const NEVER: Instant = Instant(u64::MAX);
 pub(crate) fn first_deadline(start: Instant, timeouts: &[i64]) -> Instant {
     let set = timeouts.iter().filter(|&&timeout| timeout >= 0);
     set.map(|&timeout| start.plus(timeout as u64)).min().unwrap_or(NEVER)
+}
+
+impl Extra {
+    /// The task is accepted and queued now. The answer is the first of its deadlines.
+    pub(crate) fn note_accepted(&self, spec: &Spec) -> Instant {
+        let now = Instant::now();
+        // Relaxed: published with the task.
+        self.accepted_at.store(now.0, Ordering::Relaxed);
+        self.queued_at.store(now.0, Ordering::Relaxed);
+        first_deadline(now, &[spec.queue_timeout, spec.total_timeout])
+    }
 }
 
 /// A span of time in the unit people would use.

@@ -43,6 +43,10 @@ pub(super) fn lane_of(priority: i8) -> usize {
     (priority + 1).clamp(0, 2) as usize
 }
 
+fn lane_of_task(task: &TaskRef) -> usize {
+    task.spec().map_or(NORMAL, |spec| lane_of(spec.priority))
+}
+
 impl Backlog {
     pub(super) fn new() -> Backlog {
         Backlog { lanes: [const { VecDeque::new() }; LANES], turn: 0 }
@@ -66,15 +70,24 @@ impl Backlog {
         self.lanes[lane].push_back(task);
     }
 
-    /// Puts a task back in front. It had a place here before, and the lanes do not shrink; should
-    /// there be none, the answer is the task.
+    /// Puts a task in front, or answers with it when there is no memory.
     pub(super) fn push_front(&mut self, task: TaskRef) -> Result<(), TaskRef> {
-        let lane = task.spec().map_or(NORMAL, |spec| lane_of(spec.priority));
-        if self.lanes[lane].try_reserve(1).is_err() {
+        let lane = lane_of_task(&task);
+        if !self.reserve(lane, 1) {
             return Err(task);
         }
         self.lanes[lane].push_front(task);
         Ok(())
+    }
+
+    /// Puts a task in front: one that has just been popped, or that `reserve_one` has made room for.
+    fn put_back(&mut self, task: TaskRef) {
+        self.lanes[lane_of_task(&task)].push_front(task);
+    }
+
+    /// Makes room for one more of any lane; false when there is no memory.
+    fn reserve_one(&mut self) -> bool {
+        (0..LANES).all(|lane| self.reserve(lane, 1))
     }
 
     /// The next task: of the highest priority, but every 64th time the other way round.
@@ -158,7 +171,12 @@ impl Pool {
         while given < share && self.takes(child, ahead) {
             let Some(task) = state.backlog.pop() else { break };
             if task.snapshot().is_settled() || is_withdrawn(&task) {
-                if task.has_run() && state.ended.try_reserve(1).is_ok() {
+                if task.has_run() {
+                    if state.ended.try_reserve(1).is_err() {
+                        state.stalled = true;
+                        state.backlog.put_back(task);
+                        break;
+                    }
                     state.ended.push(task);
                     self.poller.wake();
                 }
@@ -168,10 +186,7 @@ impl Pool {
                 Given::Yes => given += 1,
                 Given::Full => {
                     state.stalled = true;
-                    // Its place in the lane is free.
-                    if let Err(task) = state.backlog.push_front(task) {
-                        std::mem::forget(task);
-                    }
+                    state.backlog.put_back(task);
                     break;
                 }
             }
@@ -196,7 +211,8 @@ impl Pool {
         task: &TaskRef,
         now: Instant,
     ) -> Given {
-        let Some(extra) = task.extra_in(task.snapshot()) else { return Given::Yes };
+        // Each has one: `Pool::add_extra`.
+        let Some(extra) = task.extra_in(task.snapshot()) else { return Given::Full };
         // Relaxed, here and below: P1.
         let function = extra.function.load(Ordering::Relaxed);
         if !child.knows(function) {
@@ -243,13 +259,7 @@ impl Pool {
 
     /// Takes everything that has not begun back from a worker that is about to go.
     pub(super) fn take_all_back(&self, state: &mut State, child: &mut Child) {
-        // Without memory they stay where they are, and are looked at again when the worker ends.
-        while (0..LANES).all(|lane| state.backlog.reserve(lane, 1)) {
-            let Some(task) = take_back_last(child) else { return };
-            if let Err(task) = state.backlog.push_front(task) {
-                std::mem::forget(task); // room was reserved: not reached
-            }
-        }
+        while take_one_back(state, child) {}
     }
 
     /// When a worker is to have begun with what it has, if another one could do that.
@@ -286,13 +296,10 @@ impl Pool {
         // SAFETY: P1; the backlog is not reached through the child.
         let child = unsafe { child.as_mut() };
         for _ in 0..waiting.div_ceil(2) {
-            let Some(task) = take_back_last(child) else { break };
-            state.stolen += 1;
-            if let Err(task) = state.backlog.push_front(task) {
-                // It had a place there before; not reached.
-                std::mem::forget(task);
+            if !take_one_back(state, child) {
                 break;
             }
+            state.stolen += 1;
         }
     }
 }
@@ -362,6 +369,18 @@ fn is_held_up(child: &Child, now: Instant) -> bool {
     let Some(&first) = child.order.front() else { return false };
     let began = child.wire.started_ns(first);
     child.wire.is_started(first) && now.0.saturating_sub(began.unwrap_or(now.0)) > LONG_NS
+}
+
+/// Takes the last waiting task of a child back into the backlog; false: there is none, or no memory.
+/// Then it stays where it is, and is looked at again when the worker ends.
+fn take_one_back(state: &mut State, child: &mut Child) -> bool {
+    // Before it is taken: the backlog may have filled up since it was here.
+    if !state.backlog.reserve_one() {
+        return false;
+    }
+    let Some(task) = take_back_last(child) else { return false };
+    state.backlog.put_back(task);
+    true
 }
 
 /// Takes the last waiting task of a child back.

@@ -5,7 +5,6 @@ use super::notifier::Batch;
 use super::pool::{Pool, State};
 use super::wire::{ANSWER_LIMIT, Answer};
 use crate::error::{Line, Lossy};
-use crate::future::bound::Load;
 use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::due::List;
@@ -394,7 +393,9 @@ impl Pool {
         self.tally.left.add(1);
         let outcome = report.outcome;
         let (ended, witness) = remote::end(task, report, |task| {
-            self.charge_result(task);
+            if let Some(bound) = &self.bound {
+                bound.charge_result(task, || self.retain());
+            }
             self.tally.outcome(outcome).add(1);
             counted = Some(outcome);
         });
@@ -411,22 +412,6 @@ impl Pool {
             if batch.unseen.try_reserve(1).is_ok() {
                 batch.unseen.push((witness, ended));
             }
-        }
-    }
-
-    /// Counts the bytes of a result against the bound, until it is read.
-    fn charge_result(&self, task: &TaskRef) {
-        let Some(bound) = self.bound.as_ref().filter(|bound| bound.counts_bytes()) else { return };
-        let bytes = task.recorded_bytes();
-        if bytes == 0 {
-            return;
-        }
-        if let Some(extra) = task.extra_in(task.snapshot()) {
-            bound.force(Load { tasks: 0, bytes });
-            // The future may outlive the pool's last handle: `uncharge` drops this.
-            let _kept = self.retain().into_raw();
-            // Relaxed: settling publishes it.
-            extra.charged.store(bytes, Ordering::Relaxed);
         }
     }
 

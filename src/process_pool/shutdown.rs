@@ -23,6 +23,7 @@ use crate::error::{Result, fail};
 use crate::future::cell::TaskRef;
 use crate::future::owner::Owner;
 use crate::future::phase::Phase;
+use crate::future::phase::how::{self, CANCEL, KILL, STOP, TERM};
 use crate::future::registry;
 use crate::local;
 use crate::platform::clock::Instant;
@@ -30,12 +31,6 @@ use crate::platform::thread::Thread;
 use crate::platform::{memory, signal};
 use crate::sync::{Ordering, Timeout};
 use std::ptr::NonNull;
-
-/// CFUT_SHUTDOWN_*.
-const CANCEL: u32 = 1;
-const STOP: u32 = 2;
-const KILL: u32 = 4;
-const TERM: u32 = 8;
 
 /// A worker that was told to leave has so long.
 pub(super) const LEAVE_NS: u64 = 2_000_000_000;
@@ -48,21 +43,16 @@ impl Pool {
     /// `cfut_executor_shutdown`; false: time-out.
     pub(crate) fn shutdown(&self, flags: u32, timeout: Timeout) -> Result<bool> {
         self.check_fork()?;
-        if flags & !(CANCEL | STOP | KILL | TERM) != 0 {
-            return fail!(
-                Invalid,
-                "shutdown flags {flags:#x} have unknown bits; CFUT_SHUTDOWN_* are {:#x}",
-                CANCEL | STOP | KILL | TERM
-            );
-        }
-        self.close();
-        if flags & CANCEL != 0 {
-            // Relaxed: the backlog is emptied under its lock afterwards.
+        how::check(flags)?;
+        // What has not started will not, where running tasks are made to end.
+        let cancels = flags & (CANCEL | TERM) != 0;
+        if cancels {
+            // Before the end, which may come with `close`. Relaxed: the backlog is emptied under its
+            // lock afterwards.
             self.cancel_queued.store(true, Ordering::Relaxed);
         }
-        // What has not started will not, where running tasks are made to end.
-        if flags & (CANCEL | TERM) != 0 {
-            self.cancel_queued.store(true, Ordering::Relaxed); // as above
+        self.close();
+        if cancels {
             self.settle_queued();
         }
         if flags & (STOP | TERM | KILL) != 0 {
@@ -112,9 +102,8 @@ impl Pool {
 
     /// Step 2, and the end of what waits when the pool breaks: in the calling thread.
     pub(super) fn settle_queued(&self) {
-        while let Some(task) = self.take_unstarted() {
-            let verdict = self.verdict_for_queued();
-            let Some(verdict) = verdict else { return };
+        while let Some(verdict) = self.verdict_for_queued() {
+            let Some(task) = self.take_unstarted() else { return };
             if task.snapshot().is_pending() {
                 task.settle_if(&task, |seen| seen.is_pending(), verdict);
             } else if !task.snapshot().is_settled() {

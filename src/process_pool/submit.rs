@@ -10,7 +10,6 @@ use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
 use crate::future::phase::Phase;
-use crate::future::timer::first_deadline;
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;
 use crate::sync::{Ordering, Timeout};
@@ -187,10 +186,7 @@ impl Pool {
             extra.charged.store(bytes, Ordering::Relaxed);
         }
         let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
-        let now = Instant::now();
-        extra.accepted_at.store(now.0, Ordering::Relaxed);
-        extra.queued_at.store(now.0, Ordering::Relaxed);
-        let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
+        let deadline = extra.note_accepted(spec);
         if self.timers.insert(task.clone(), deadline).ok_or_else(no_memory)? {
             self.poller.wake();
         }
@@ -287,10 +283,7 @@ impl Pool {
         if self.config.full_policy == FullPolicy::Reject {
             return Err(bound.full("the queue is full"));
         }
-        self.wait_for_room(bound, load).map_err(|why| match why {
-            NoRoom::Full => bound.full("the queue is full"),
-            NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
-        })
+        self.wait_for_room(bound, load).map_err(|why| bound.refusal(why))
     }
 
     /// No worker tells that a task begins, so whoever waits for that looks now and then.
@@ -319,12 +312,8 @@ impl Pool {
 
     /// The room a task took is free: it starts, or was settled before it could.
     pub(super) fn give_room_of(&self, cell: &TaskCell) {
-        if self.bound.is_some() {
-            let bytes = cell.extra_in(cell.snapshot()).map_or(0, |extra| {
-                // Relaxed: one thread starts or settles it.
-                extra.charged.swap(0, Ordering::Relaxed)
-            });
-            self.give_room(1, bytes);
+        if let Some(bound) = &self.bound {
+            bound.give_room_of(cell);
         }
     }
 }

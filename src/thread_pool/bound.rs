@@ -4,10 +4,10 @@ use super::inbox::Refused;
 use super::pool::Pool;
 use super::submit::Unaccepted;
 use crate::error::Result;
-use crate::future::bound::{Bound, FullPolicy, Load, NoRoom};
+use crate::future::bound::{Bound, FullPolicy, Load};
 use crate::future::cell::TaskCell;
 use crate::future::phase::Phase;
-use crate::sync::{Ordering, Timeout};
+use crate::sync::Timeout;
 
 impl Pool {
     /// Takes room in the queue as the policy says. False: the caller runs the task.
@@ -51,10 +51,7 @@ impl Pool {
 
     fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
         let timeout = Timeout::from_ns(self.config.full_timeout);
-        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| match why {
-            NoRoom::Full => bound.full("the queue is full"),
-            NoRoom::TimedOut => bound.full("the queue stayed full for CFUT_OPT_FULL_TIMEOUT_NS"),
-        })
+        bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| bound.refusal(why))
     }
 
     pub(super) fn give_room(&self, tasks: u64, bytes: u64) {
@@ -65,12 +62,8 @@ impl Pool {
 
     /// The room a task took is free: it starts, or was settled before it could.
     pub(super) fn give_room_of(&self, cell: &TaskCell) {
-        if self.bound.is_some() {
-            let bytes = cell.extra_in(cell.snapshot()).map_or(0, |extra| {
-                // Relaxed: one thread starts or settles it.
-                extra.charged.swap(0, Ordering::Relaxed)
-            });
-            self.give_room(1, bytes);
+        if let Some(bound) = &self.bound {
+            bound.give_room_of(cell);
         }
     }
 }

@@ -150,7 +150,9 @@ impl Pool {
         if !task.snapshot().has(EXTRA) {
             return;
         }
-        self.charge_result(task);
+        if let Some(bound) = &self.bound {
+            bound.charge_result(task, || self.retain());
+        }
         if code != DETACH {
             self.timers.remove(task);
         }
@@ -191,24 +193,6 @@ impl Pool {
         task.settle_if(task, |_| true, verdict);
         // Afterwards: a task that sees it at once must not end as cancelled.
         task.state.request_stop();
-    }
-
-    // ---- bytes of unread results ----
-
-    /// Counts the bytes of a result against the bound, until it is read.
-    fn charge_result(&self, task: &TaskRef) {
-        let Some(bound) = self.bound.as_ref().filter(|bound| bound.counts_bytes()) else { return };
-        let bytes = task.recorded_bytes();
-        if bytes == 0 {
-            return;
-        }
-        if let Some(extra) = task.extra_in(task.snapshot()) {
-            bound.force(crate::future::bound::Load { tasks: 0, bytes });
-            // The future may outlive the pool's last handle: `uncharge` drops this.
-            let _kept = self.retain().into_raw();
-            // Relaxed: settling publishes it.
-            extra.charged.store(bytes, Ordering::Relaxed);
-        }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
 use crate::future::phase::Phase;
+use crate::future::phase::how::{self, CANCEL, KILL, STOP, TERM};
 use crate::future::registry;
 use crate::local;
 use crate::platform::memory;
@@ -35,23 +36,11 @@ use crate::platform::thread::Thread;
 use crate::sync::{Ordering, Timeout, fence};
 use std::ptr::{self, NonNull};
 
-/// CFUT_SHUTDOWN_*.
-const CANCEL: u32 = 1;
-const STOP: u32 = 2;
-const KILL: u32 = 4;
-const TERM: u32 = 8;
-
 impl Pool {
     /// `cfut_executor_shutdown`; false: time-out.
     pub(crate) fn shutdown(&self, flags: u32, timeout: Timeout) -> Result<bool> {
         self.check_fork()?;
-        if flags & !(CANCEL | STOP | KILL | TERM) != 0 {
-            return fail!(
-                Invalid,
-                "shutdown flags {flags:#x} have unknown bits; CFUT_SHUTDOWN_* are {:#x}",
-                CANCEL | STOP | KILL | TERM
-            );
-        }
+        how::check(flags)?;
         if timeout != Timeout::Now {
             self.refuse_own_task()?;
         }

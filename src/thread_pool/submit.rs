@@ -15,9 +15,8 @@ use crate::future::owner::{Reason, attention};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
-use crate::future::timer::first_deadline;
 use crate::local::{self, Local};
-use crate::platform::clock::{self, Instant};
+use crate::platform::clock;
 use crate::shared::Shared;
 use crate::sync::Ordering;
 use crate::unwind::{Contained, contain};
@@ -248,11 +247,7 @@ impl Pool {
             extra.charged.store(bytes, Ordering::Relaxed);
         }
         let Some(spec) = spec.filter(|spec| spec.has_deadline()) else { return Ok(()) };
-        let now = Instant::now();
-        // Relaxed: published with the task.
-        extra.accepted_at.store(now.0, Ordering::Relaxed);
-        extra.queued_at.store(now.0, Ordering::Relaxed);
-        let deadline = first_deadline(now, &[spec.queue_timeout, spec.total_timeout]);
+        let deadline = extra.note_accepted(spec);
         self.monitor.ensure(self)?;
         let soonest = self.timers.insert(cell.clone_ref(), deadline).ok_or_else(no_memory)?;
         if soonest {

@@ -39,7 +39,7 @@ impl Pool {
     fn start(method: StartMethod) -> Pool {
         let path = program();
         if !module::is_program(&path) {
-            panic!("{path:?} is not there");
+            panic!("{path:?} is not there; cargo build --bins makes it");
         }
         let mut argv = Vec::new();
         let mut envp = Vec::new();
