@@ -103,24 +103,7 @@ static void a03_completion_order(void)
 
 static void a04_one_failure(void)
 {
-    cfut_executor *pool = check_pool(2);
-    cfut_future *futures[5];
-    for (int64_t n = 0; n < 5; n++)
-        futures[n] = submit(pool, risky, &n, sizeof n);
-    for (int64_t n = 0; n < 5; n++) {
-        cfut_status status = cfut_future_wait(futures[n], CFUT_FOREVER);
-        if (n == 3) {
-            CHECK_STATUS(status, CFUT_FAILED);
-            CHECK_EQ(cfut_future_code(futures[n]), 33);
-            CHECK_TEXT(cfut_future_message(futures[n]), "cannot process 3");
-        } else {
-            CHECK_OK(status);
-            CHECK_EQ(integer_of(futures[n]), 10 * n);
-        }
-        cfut_future_release(futures[n]);
-    }
-    CHECK_OK(end_of(submit_nothing(pool)));
-    check_close(pool);
+    one_failure(check_pool(2));
 }
 
 /* ---- A5: a wait that ends first, and a task that may not run longer ---- */
@@ -183,14 +166,6 @@ static void a09_states(void)
     cfut_future_release(cancelled);
     cfut_future_release(failing);
     check_close(pool);
-}
-
-static char a09_letters[8];
-
-static void append(cfut_future *future, void *arg)
-{
-    CHECK_OK(cfut_future_wait(future, CFUT_NOW));
-    strcat(a09_letters, arg);
 }
 
 static void a09_callbacks(void)

@@ -9,20 +9,7 @@
 
 static void a20_divide(void)
 {
-    static const int64_t pairs[3][2] = { { 10, 2 }, { 5, 0 }, { 8, 4 } };
-    cfut_executor *pool = check_pool(2);
-    cfut_future *futures[3];
-    for (int i = 0; i < 3; i++)
-        futures[i] = submit(pool, divide, pairs[i], sizeof pairs[i]);
-    CHECK_OK(cfut_future_wait(futures[0], CFUT_FOREVER));
-    CHECK_STATUS(cfut_future_wait(futures[1], CFUT_FOREVER), CFUT_FAILED);
-    CHECK_OK(cfut_future_wait(futures[2], CFUT_FOREVER));
-    CHECK_EQ(integer_of(futures[0]), 5);
-    CHECK_TEXT(cfut_future_message(futures[1]), "cannot divide by zero");
-    CHECK_EQ(integer_of(futures[2]), 2);
-    for (int i = 0; i < 3; i++)
-        cfut_future_release(futures[i]);
-    check_close(pool);
+    divisions(check_pool(2));
 }
 
 /* ---- A21: shutdown ---- */

@@ -153,19 +153,16 @@ CHECK_UNUSED static void *check_watchdog(void *unused)
 
 /* ---- what most cases need ---- */
 
-/* A thread pool with the defaults and this many workers. */
-CHECK_UNUSED static cfut_executor *check_pool(int64_t workers)
+/* With the defaults and this many workers. */
+CHECK_UNUSED static cfut_options *options_of(int64_t workers)
 {
     cfut_options *options = cfut_options_new();
-    cfut_executor *executor = NULL;
     CHECK(options != NULL);
     CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
-    CHECK_OK(cfut_thread_pool_new(options, &executor));
-    cfut_options_free(options);
-    return check_watch(executor);
+    return options;
 }
 
-/* As check_pool(), with options; frees them. */
+/* A thread pool with options; frees them. */
 CHECK_UNUSED static cfut_executor *check_pool_with(cfut_options *options)
 {
     cfut_executor *executor = NULL;
@@ -174,26 +171,24 @@ CHECK_UNUSED static cfut_executor *check_pool_with(cfut_options *options)
     return check_watch(executor);
 }
 
-/* A pool of worker processes with the defaults and this many workers. What its tasks call lies in
- * this program: the program is made with CHECK_MAIN_WORKER. */
-CHECK_UNUSED static cfut_executor *check_process_pool(int64_t workers)
+CHECK_UNUSED static cfut_executor *check_pool(int64_t workers)
 {
-    cfut_options *options = cfut_options_new();
-    cfut_executor *executor = NULL;
-    CHECK(options != NULL);
-    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
-    CHECK_OK(cfut_process_pool_new(options, &executor));
-    cfut_options_free(options);
-    return check_watch(executor);
+    return check_pool_with(options_of(workers));
 }
 
-/* As check_process_pool(), with options; frees them. */
+/* A pool of worker processes with options; frees them. What its tasks call lies in this program: the
+ * program is made with CHECK_MAIN_WORKER. */
 CHECK_UNUSED static cfut_executor *check_process_pool_with(cfut_options *options)
 {
     cfut_executor *executor = NULL;
     CHECK_OK(cfut_process_pool_new(options, &executor));
     cfut_options_free(options);
     return check_watch(executor);
+}
+
+CHECK_UNUSED static cfut_executor *check_process_pool(int64_t workers)
+{
+    return check_process_pool_with(options_of(workers));
 }
 
 /* Waits until all is done, and lets go. */

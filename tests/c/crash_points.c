@@ -41,7 +41,7 @@ static const struct point points[] = {
 static void crash_at(const struct point *point, int nth, int number)
 {
     char text[64], once[64];
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     cfut_executor *executor;
     cfut_future *futures[60];
     int crashed = 0, stopped = number == SIGSTOP;

@@ -206,7 +206,7 @@ static void check_death(cfut_future *future, const struct death *death)
 /* Each way in turn in one pool, with tasks before, beside and behind it. */
 static void each_way(int64_t method)
 {
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     cfut_executor *executor;
     int64_t crashed = 0, either = 0, counted;
     CHECK_OK(cfut_options_set(options, CFUT_OPT_START_METHOD, method));
@@ -246,7 +246,7 @@ LEAVES_NOTHING(each_way_executed)
 
 LEAVES_NOTHING(memory_limit)
 {
-    cfut_options *options = process_options(1);
+    cfut_options *options = options_of(1);
     cfut_executor *executor;
     cfut_future *future;
     CHECK_OK(cfut_options_set(options, CFUT_OPT_MEMORY_LIMIT, 256 << 20));
@@ -398,7 +398,7 @@ LEAVES_NOTHING(attempts)
 
 LEAVES_NOTHING(break_pool)
 {
-    cfut_options *options = process_options(1);
+    cfut_options *options = options_of(1);
     cfut_executor *executor;
     cfut_future *first, *future, *behind;
     int64_t number = 1;

@@ -385,7 +385,7 @@ LEAVES_NOTHING(supervisor_is_stopped)
 /* It is given up when a worker that it was asked for does not come. */
 LEAVES_NOTHING(supervisor_is_stopped_and_work_goes_on)
 {
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     cfut_executor *executor;
     cfut_future *future;
     int pid;

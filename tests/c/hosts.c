@@ -235,7 +235,7 @@ static int32_t surroundings_task(cfut_promise *self, const void *data, size_t le
 LEAVES_NOTHING(surroundings_of_later_workers)
 {
     for (int method = 0; method < 2; method++) {
-        cfut_options *options = process_options(1);
+        cfut_options *options = options_of(1);
         cfut_executor *executor;
         int pid, next;
         CHECK_OK(cfut_options_set(options, CFUT_OPT_START_METHOD, method));
@@ -264,7 +264,7 @@ LEAVES_NOTHING(surroundings_of_later_workers)
 /* A pool, a task, an end: good, or a status with a text. In a child whose limits are odd. */
 static void work_or_tell(struct remains before)
 {
-    cfut_options *options = process_options(1);
+    cfut_options *options = options_of(1);
     cfut_executor *executor = NULL;
     cfut_status status = cfut_process_pool_new(options, &executor);
     char text[512];

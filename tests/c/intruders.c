@@ -105,7 +105,7 @@ LEAVES_NOTHING(program_with_other_rights)
     CHECK_EQ((system)(command), 0);
     CHECK_EQ(chown(path, 65534, 65534), 0);
     CHECK_EQ(chmod(path, 04755), 0);
-    options = process_options(1);
+    options = options_of(1);
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
     CHECK_OK(cfut_process_pool_new(options, &executor));
     cfut_options_free(options);
@@ -204,7 +204,7 @@ LEAVES_NOTHING(descriptors_of_the_host)
     for (int i = 0; i < 100; i++)
         fds[i] = open("/dev/zero", O_RDONLY); /* not closed on exec */
     for (int method = 0; method < 2; method++) {
-        cfut_options *options = process_options(1);
+        cfut_options *options = options_of(1);
         cfut_future *future = NULL;
         CHECK_OK(cfut_options_set(options, CFUT_OPT_START_METHOD, method));
         executor = process_pool_with(options);
@@ -276,11 +276,13 @@ LEAVES_NOTHING(scribbles)
         CHECK(status != CFUT_TIMEOUT);
         cfut_future_release(future);
         if (round % 10 == 9) {
-            /* The worker may only just have been found out: what it was given then is lost with it. */
-            check_sleep(50000000);
-            future = limited_submit(executor, echo_task, 1);
-            (void)cfut_future_wait(future, CFUT_FOREVER);
-            cfut_future_release(future);
+            /* The worker may only just have been found out: what it was given then is lost with it. But
+             * the pool works again, sooner or later. */
+            do {
+                future = limited_submit(executor, echo_task, 1);
+                status = cfut_future_wait(future, CFUT_FOREVER);
+                cfut_future_release(future);
+            } while (status != CFUT_OK);
         }
     }
     CHECK_EQ(check_stat(executor, CFUT_STAT_BROKEN), 0);

@@ -160,14 +160,6 @@ CHECK_UNUSED static int64_t integer_of(cfut_future *future)
 
 /* ---- builders ---- */
 
-CHECK_UNUSED static cfut_options *options_of(int64_t workers)
-{
-    cfut_options *options = cfut_options_new();
-    CHECK(options != NULL);
-    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
-    return options;
-}
-
 CHECK_UNUSED static cfut_options *options_with(int64_t workers, int32_t key, int64_t value)
 {
     cfut_options *options = options_of(workers);

@@ -67,24 +67,7 @@ static void a03_completion_order(void)
 
 static void a04_one_failure(void)
 {
-    cfut_executor *pool = check_process_pool(2);
-    cfut_future *futures[5];
-    for (int64_t n = 0; n < 5; n++)
-        futures[n] = submit(pool, risky, &n, sizeof n);
-    for (int64_t n = 0; n < 5; n++) {
-        cfut_status status = cfut_future_wait(futures[n], CFUT_FOREVER);
-        if (n == 3) {
-            CHECK_STATUS(status, CFUT_FAILED);
-            CHECK_EQ(cfut_future_code(futures[n]), 33);
-            CHECK_TEXT(cfut_future_message(futures[n]), "cannot process 3");
-        } else {
-            CHECK_OK(status);
-            CHECK_EQ(integer_of(futures[n]), 10 * n);
-        }
-        cfut_future_release(futures[n]);
-    }
-    CHECK_OK(end_of(submit_nothing(pool)));
-    check_close(pool);
+    one_failure(check_process_pool(2));
 }
 
 /* ---- A5 ---- */
@@ -282,14 +265,6 @@ static void a09_states(void)
     check_close(pool);
 }
 
-static char a09_letters[8];
-
-static void append(cfut_future *future, void *arg)
-{
-    CHECK_OK(cfut_future_wait(future, CFUT_NOW));
-    strcat(a09_letters, arg);
-}
-
 static void a09_callbacks(void)
 {
     cfut_executor *pool = check_process_pool(1);
@@ -466,21 +441,7 @@ static void a18_every_kind_of_waiter(void)
 
 static void a20_divide(void)
 {
-    static const int64_t pairs[3][2] = { { 10, 2 }, { 5, 0 }, { 8, 4 } };
-    cfut_executor *pool = check_process_pool(2);
-    cfut_future *futures[3];
-    for (int i = 0; i < 3; i++)
-        futures[i] = submit(pool, divide, pairs[i], sizeof pairs[i]);
-    CHECK_OK(cfut_future_wait(futures[0], CFUT_FOREVER));
-    CHECK_STATUS(cfut_future_wait(futures[1], CFUT_FOREVER), CFUT_FAILED);
-    CHECK_OK(cfut_future_wait(futures[2], CFUT_FOREVER));
-    CHECK_EQ(integer_of(futures[0]), 5);
-    CHECK_TEXT(cfut_future_message(futures[1]), "cannot divide by zero");
-    CHECK_EQ(cfut_future_code(futures[1]), 1);
-    CHECK_EQ(integer_of(futures[2]), 2);
-    for (int i = 0; i < 3; i++)
-        cfut_future_release(futures[i]);
-    check_close(pool);
+    divisions(check_process_pool(2));
 }
 
 /* ---- A21 ---- */

@@ -197,6 +197,7 @@ static void bound_that_blocks(void)
     pthread_t thread = thread_start(submit_one, &submitter);
     latch_wait(&submitter.started);
     check_sleep(CFUT_MSEC(5));
+    CHECK_EQ(check_stat(pool, CFUT_STAT_SUBMITTED), 2); /* it waits, or has not begun to */
     open_gate(0);
     thread_join(thread);
     CHECK_OK(submitter.status);

@@ -181,17 +181,9 @@ CHECK_UNUSED static cfut_executor *process_pool_with(cfut_options *options)
     return check_watch(executor);
 }
 
-CHECK_UNUSED static cfut_options *process_options(int64_t workers)
-{
-    cfut_options *options = cfut_options_new();
-    CHECK(options != NULL);
-    CHECK_OK(cfut_options_set(options, CFUT_OPT_WORKERS, workers));
-    return options;
-}
-
 CHECK_UNUSED static cfut_executor *process_pool(int64_t workers)
 {
-    return process_pool_with(process_options(workers));
+    return process_pool_with(options_of(workers));
 }
 
 CHECK_UNUSED static int64_t info_of(cfut_future *future, int32_t key)

@@ -68,7 +68,7 @@ static int32_t initializer(cfut_promise *self, const void *data, size_t length)
 
 static cfut_options *with_initializer(int32_t how, int64_t method)
 {
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     cfut_task *task = NULL;
     CHECK_OK(cfut_task_new(initializer, &task));
     CHECK_OK(cfut_options_set_initializer(options, task, &how, sizeof how));
@@ -120,7 +120,7 @@ LEAVES_NOTHING(initializer_dies_twice_only)
 static cfut_options *with_module(const char *how)
 {
     const char *module = getenv("CFUT_TEST_DYING");
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     CHECK(module != NULL);
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_PRELOAD, module));
     CHECK_OK(cfut_options_add_worker_env(options, "DYING", how));
@@ -154,7 +154,7 @@ LEAVES_NOTHING(module_hangs)
 
 LEAVES_NOTHING(module_is_missing)
 {
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_PRELOAD, "/nowhere/at-all.so"));
     check_breaks(options, "/nowhere/at-all.so");
 }
@@ -163,7 +163,7 @@ LEAVES_NOTHING(module_is_missing)
 
 static cfut_options *with_program(const char *path)
 {
-    cfut_options *options = process_options(2);
+    cfut_options *options = options_of(2);
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
     return options;
 }
