@@ -87,6 +87,7 @@ pub(crate) mod promise;
 pub(crate) mod queue;
 pub(crate) mod registry;
 pub(crate) mod remote;
+pub(crate) mod rest;
 pub(crate) mod result;
 pub(crate) mod run;
 pub(crate) mod settle;

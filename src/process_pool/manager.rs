@@ -68,6 +68,7 @@ impl Pool {
     fn manage(&self, round: &mut Round) -> bool {
         let now = Instant::now();
         round.busy = false;
+        let was_settled;
         let next = {
             let mut state = self.state.lock();
             self.hear_supervisor(&mut state, round, now);
@@ -81,19 +82,20 @@ impl Pool {
             state.stalled = false;
             self.dispatch(&mut state, now);
             self.take_ended(&mut state, round);
+            was_settled = self.is_settled();
             if self.is_over(&mut state, now) {
                 return true;
             }
             self.next_look(&mut state, now)
         };
         {
-            let _settling = Settling::begin(self);
+            let _settling = Settling::begin_round(self);
             self.expire_passed(now, round);
             self.settle_round(round);
         }
-        if round.busy && self.is_settled() {
-            crate::quiet::signal();
-        }
+        // The pool may be over now: others may have settled the last tasks while this thread was
+        // not done, and then left it to this one to notice.
+        round.busy |= !was_settled && self.is_settled();
         self.restart_supervisor(round);
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look() {

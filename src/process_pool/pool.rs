@@ -15,6 +15,7 @@ use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
 use crate::future::registry;
+use crate::future::rest::Rest;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::Timers;
@@ -24,7 +25,7 @@ use crate::platform::thread::Thread;
 use crate::platform::{cpu, fork, memory};
 use crate::quiet;
 use crate::shared::Shared;
-use crate::sync::{AtomicBool, AtomicI64, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
+use crate::sync::{AtomicBool, AtomicUsize, Futex32, Lock, Ordering};
 use crate::trace::stats::{Tally, Totals};
 use std::fmt::Write;
 use std::ptr::NonNull;
@@ -50,10 +51,7 @@ pub(crate) struct Pool {
     life: Life,
     /// Changes at each step of the pool's end and start that somebody may wait for.
     pub(super) events: Futex32,
-    /// Accepted and not settled.
-    pub(super) unsettled: AtomicI64,
-    /// Threads that settle tasks and have not handed over what becomes due by that.
-    pub(super) settling: AtomicU32,
+    pub(super) rest: Rest,
     /// Tasks that have not started are cancelled.
     pub(super) cancel_queued: AtomicBool,
     broken: AtomicBool,
@@ -239,8 +237,7 @@ impl Pool {
             notifier: Notifier::new().ok_or_else(no_memory)?,
             life: Life::new(),
             events: Futex32::new(0),
-            unsettled: AtomicI64::new(0),
-            settling: AtomicU32::new(0),
+            rest: Rest::new(),
             cancel_queued: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reason: Lock::new(None),

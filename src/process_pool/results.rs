@@ -1,6 +1,6 @@
 //! What came back, and how its future ends.
 
-use super::child::{Child, Handed, Phase, Slot, Why};
+use super::child::{Child, Handed, Phase as Life, Slot, Why};
 use super::notifier::Batch;
 use super::pool::{Pool, State};
 use super::wire::{ANSWER_LIMIT, Answer};
@@ -9,6 +9,7 @@ use crate::future::buffer::BufferRef;
 use crate::future::cell::TaskRef;
 use crate::future::due::List;
 use crate::future::extra::Text;
+use crate::future::phase::Phase;
 use crate::future::promise;
 use crate::future::remote::{self, Report};
 use crate::future::result::Payload;
@@ -313,8 +314,8 @@ impl Pool {
     pub(super) fn worker_is_ready(&self, state: &mut State, child: &mut Child) -> bool {
         if child.pid == 0 {
             child.early = true;
-        } else if child.phase == Phase::Starting {
-            child.phase = Phase::Ready;
+        } else if child.phase == Life::Starting {
+            child.phase = Life::Ready;
             child.deadline = None;
             child.idle_since = Instant::now();
             state.budget.succeeded();
@@ -327,7 +328,7 @@ impl Pool {
     }
 
     pub(super) fn all_ready(&self, state: &State) -> bool {
-        let ready = state.children().filter(|child| child.phase == Phase::Ready).count();
+        let ready = state.children().filter(|child| child.phase == Life::Ready).count();
         ready >= self.config.workers as usize
     }
 
@@ -345,8 +346,7 @@ impl Pool {
     /// Settles what a round has brought, and hands over what is due then. Called with no lock
     /// held.
     pub(super) fn settle_round(&self, round: &mut Round) {
-        let some = !round.arrivals.is_empty();
-        let settling = Settling::begin(self);
+        let _settling = Settling::begin(self);
         // What became due before, by time-outs.
         let calls = List::take();
         let mut batch = Batch { calls, unseen: Vec::new(), note: round.note.take() };
@@ -368,13 +368,6 @@ impl Pool {
             self.break_with(code, line.as_bytes());
             let calls = List::take();
             self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
-        }
-        drop(settling);
-        if some && self.is_settled() {
-            if self.phase() != crate::future::phase::Phase::Open {
-                self.poller.wake();
-            }
-            crate::quiet::signal();
         }
     }
 
@@ -417,9 +410,8 @@ impl Pool {
 
     /// One accepted task fewer is unsettled.
     pub(super) fn note_settled(&self) {
-        // AcqRel: pairs with the Acquire in `is_done`: what was settled is seen by whoever sees 0.
-        if self.unsettled.fetch_sub(1, Ordering::AcqRel) == 1 {
-            if self.phase() != crate::future::phase::Phase::Open {
+        if self.rest.settle_one() {
+            if self.phase() != Phase::Open {
                 self.poller.wake();
             }
             crate::quiet::signal();
@@ -427,22 +419,36 @@ impl Pool {
     }
 }
 
-/// A thread settles tasks: the pool is not at rest until what becomes due by that is with the
-/// notifier.
-pub(super) struct Settling<'a>(&'a Pool);
+/// A thread settles tasks: the pool is not at rest (`future::rest`) until what becomes due by that is with
+/// the notifier.
+pub(super) struct Settling<'a> {
+    pool: &'a Pool,
+    /// The manager does not wake itself: it looks whether it has to go on.
+    wakes: bool,
+}
 
 impl<'a> Settling<'a> {
     pub(super) fn begin(pool: &'a Pool) -> Settling<'a> {
-        // Relaxed: `note_settled`, which comes after it in this thread, publishes it.
-        pool.settling.fetch_add(1, Ordering::Relaxed);
-        Settling(pool)
+        pool.rest.begin();
+        Settling { pool, wakes: true }
+    }
+
+    /// For the manager, around all that it settles in a round.
+    pub(super) fn begin_round(pool: &'a Pool) -> Settling<'a> {
+        let mut settling = Settling::begin(pool);
+        settling.wakes = false;
+        settling
     }
 }
 
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
-        // Release: pairs with the Acquire in `is_done`.
-        self.0.settling.fetch_sub(1, Ordering::Release);
+        if self.pool.rest.end() {
+            crate::quiet::signal();
+            if self.wakes && self.pool.phase() != Phase::Open {
+                self.pool.poller.wake();
+            }
+        }
     }
 }
 

@@ -227,10 +227,7 @@ impl Pool {
 
     /// Whether everything accepted is settled, and what is due then is the notifier's.
     pub(super) fn is_settled(&self) -> bool {
-        // Acquire: pairs with `note_settled`: who sees the last task settled sees who settled it.
-        self.unsettled.load(Ordering::Acquire) <= 0
-            // Acquire: pairs with the end of `Settling`: what is due has been handed over.
-            && self.settling.load(Ordering::Acquire) == 0
+        self.rest.is_at_rest()
     }
 
     /// For `cfut_quiesce`.

@@ -240,8 +240,7 @@ impl Pool {
             if !state.backlog.reserve(lane, tasks.len()) {
                 return Err(Error::no_memory("the queue of a pool", tasks.len() * 8));
             }
-            // Relaxed: the manager looks under the lock.
-            self.unsettled.fetch_add(tasks.len() as i64, Ordering::Relaxed);
+            self.rest.accept(tasks.len() as i64);
             self.tally.submitted.add(tasks.len() as u64);
             for task in tasks {
                 state.backlog.push(lane, task.clone());

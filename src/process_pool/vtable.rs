@@ -123,7 +123,7 @@ impl Pool {
                 };
                 return Err(Verdict::because(Outcome::Broken, 0, text));
             }
-            self.unsettled.fetch_add(1, Ordering::Relaxed); // the manager looks under the lock
+            self.rest.accept(1);
             self.tally.submitted.add(1);
             state.backlog.push(lane, task.clone());
             let now = Instant::now();
