@@ -136,13 +136,11 @@ CHECK_UNUSED static void check_show_state(void)
     fflush(stderr);
 }
 
-CHECK_UNUSED static void *check_watchdog(void *unused)
+CHECK_UNUSED static void *check_watchdog(void *seconds)
 {
-    const char *wanted = getenv("CHECK_SECONDS");
     struct timespec end;
-    (void)unused;
     clock_gettime(CLOCK_MONOTONIC, &end);
-    end.tv_sec += wanted != NULL ? atoi(wanted) : 60;
+    end.tv_sec += *(const int *)seconds;
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, NULL) != 0) {
     }
     fprintf(stderr, "%s hangs\n", check_name);
@@ -324,6 +322,9 @@ typedef struct check_case {
 CHECK_UNUSED static int check_main(int argc, char **argv, const check_case *cases, size_t count)
 {
     pthread_t watchdog;
+    static int seconds = 60; /* read before the case starts: it may change the environment */
+    if (getenv("CHECK_SECONDS") != NULL)
+        seconds = atoi(getenv("CHECK_SECONDS"));
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         for (size_t i = 0; i < count; i++)
             puts(cases[i].name);
@@ -332,7 +333,7 @@ CHECK_UNUSED static int check_main(int argc, char **argv, const check_case *case
     for (size_t i = 0; argc == 2 && i < count; i++) {
         if (strcmp(argv[1], cases[i].name) == 0) {
             check_name = cases[i].name;
-            if (pthread_create(&watchdog, NULL, check_watchdog, NULL) == 0)
+            if (pthread_create(&watchdog, NULL, check_watchdog, &seconds) == 0)
                 pthread_detach(watchdog);
             cases[i].run();
             return 0;
