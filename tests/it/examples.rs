@@ -1,6 +1,8 @@
 //! The programs of examples-c/ and examples-python/, on real input against grep and known figures,
 //! and on bad input; and the programs in README.md.
 
+mod pipeline;
+
 use crate::support::{build_with, library_dir, program, root, run, succeed, work_dir};
 use std::fmt::Write;
 use std::fs;
@@ -39,9 +41,14 @@ fn refuses(example_name: &str, arguments: &[&str], words: &str) {
     assert!(complaint.contains(example_name), "{arguments:?}: {complaint:?} has no name");
 }
 
+/// A program under valgrind has no worker processes (docs/reliability.md).
+fn has_processes() -> bool {
+    !std::env::var("CFUT_TEST_WRAPPER").unwrap_or_default().contains("valgrind")
+}
+
 #[test]
 fn help_goes_to_stdout() {
-    for name in ["crash_lab", "log_summary", "primes"] {
+    for name in ["crash_lab", "log_summary", "pipeline", "primes"] {
         let (code, printed, complaint) = result(example(name).arg("--help"));
         assert_eq!((code, complaint.as_str()), (0, ""));
         assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
@@ -52,10 +59,9 @@ fn help_goes_to_stdout() {
 
 const PROCESSES: &[&str] = &["--processes"];
 
-/// On threads, and in processes. A program under valgrind has none (docs/reliability.md).
+/// On threads, and in processes.
 fn kinds() -> Vec<&'static [&'static str]> {
-    let wrapper = std::env::var("CFUT_TEST_WRAPPER").unwrap_or_default();
-    if wrapper.contains("valgrind") { vec![&[]] } else { vec![&[], PROCESSES] }
+    if has_processes() { vec![&[], PROCESSES] } else { vec![&[]] }
 }
 
 /// Lines as services write them, with words that are nearly what is looked for.
@@ -213,16 +219,17 @@ fn log_summary_refuses_bad_arguments() {
 
 #[test]
 fn a_full_disk_is_noticed() {
-    for name in ["crash_lab", "log_summary", "primes"] {
-        let argument = match name {
-            "crash_lab" => Path::new("refuse"),
-            "primes" => Path::new("7"),
-            _ => &directory("full_disk"),
-        };
+    let empty = directory("full_disk");
+    for (name, arguments) in [
+        ("crash_lab", vec![Path::new("refuse")]),
+        ("log_summary", vec![&empty]),
+        ("pipeline", vec![&empty, &directory("full_disk_results")]),
+        ("primes", vec![Path::new("7")]),
+    ] {
         let program = example(name);
         let mut shell = Command::new("sh");
         shell.args(["-c", "exec \"$@\" >/dev/full", "sh"]).arg(program.get_program());
-        let (code, _, complaint) = result(shell.args(program.get_args()).arg(argument));
+        let (code, _, complaint) = result(shell.args(program.get_args()).args(arguments));
         assert_eq!(code, 2, "{name}");
         assert!(complaint.contains("No space left"), "{complaint}");
     }
