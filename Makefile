@@ -34,10 +34,18 @@ library:
 	$(CARGO) build --release
 	@ln -sf libcfutures.so $(library)/$(soname)
 
-$(target)/examples-c/%: examples-c/%.c include/cfutures.h | library
+# A program that needs libraries has their names for pkg-config in its first line; where they are
+# not found, it is left out.
+$(target)/examples-c/%: examples-c/%.c include/cfutures.h $(wildcard examples-c/*.h) | library
 	@mkdir -p $(@D)
+	@needs=$$(sed -n '1s|^/\* pkg-config: \(.*\) \*/$$|\1|p' $<); \
+	if ! flags=$$([ -z "$$needs" ] || pkg-config --cflags --libs $$needs 2>/dev/null); then \
+	    echo "skipped: $<: pkg-config does not find $$needs"; \
+	    exit; \
+	fi; \
+	set -x; \
 	$(CC) -std=c11 -Wall -Wextra -pedantic $(WERROR) $(CFLAGS) -Iinclude $< -o $@ \
-	    -L$(library) -lcfutures -Wl,-rpath,$(rpath)
+	    -L$(library) -lcfutures $$flags -Wl,-rpath,$(rpath)
 
 run: all
 	@sh examples-c/run.sh $(target)/examples-c

@@ -31,6 +31,20 @@ show "$programs/primes" --processes 112272535095293 112582705942171 115280095190
 show "$programs/primes" --processes --count 100000
 show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
 show "$programs/crash_lab"
+# 1: the file that crashes, on purpose.
+rm -rf "$programs/words" "$programs/small"
+show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||
+    [ $? -eq 1 ]
+pictures=$(find /usr/share -xdev -type f -readable \( -name '*.jpg' -o -name '*.png' \) 2>/dev/null |
+    sed 's|/[^/]*$||' | sort | uniq -c | awk '$1 <= 20' | sort -rn | sed -n '1s/^ *[0-9]* //p')
+if [ ! -x "$programs/resize_images" ]; then
+    echo "resize_images: skipped, it was not built for want of a library"
+elif [ -z "$pictures" ]; then
+    echo "resize_images: skipped, no pictures in /usr/share"
+else
+    # 1: the machine may have some that no decoder reads.
+    show "$programs/resize_images" --size 64 "$pictures" "$programs/small" || [ $? -eq 1 ]
+fi
 if python3 --version >/dev/null 2>&1; then
     show python3 "$(dirname "$0")/../examples-python/host.py"
 else

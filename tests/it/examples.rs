@@ -2,6 +2,7 @@
 //! and on bad input; and the programs in README.md.
 
 mod pipeline;
+mod resize_images;
 
 use crate::support::{build_with, library_dir, program, root, run, succeed, work_dir};
 use std::fmt::Write;

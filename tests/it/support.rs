@@ -134,6 +134,28 @@ pub(crate) fn build(source: &str) -> PathBuf {
     build_with(source, &[])
 }
 
+/// As `build`, for a source that names libraries for pkg-config in its first line; None, and a line
+/// that says so, where they are not found.
+pub(crate) fn build_with_libraries(source: &str, arguments: &[&str]) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(root().join(source)).expect(source);
+    let needs = text.lines().next().and_then(|line| line.strip_prefix("/* pkg-config: "));
+    let needs = needs.and_then(|line| line.strip_suffix(" */")).expect("names for pkg-config");
+    let found = Command::new("pkg-config")
+        .args(["--cflags", "--libs"])
+        .args(needs.split(' '))
+        .output()
+        .ok()
+        .filter(|output| output.status.success());
+    let Some(found) = found else {
+        let line = format!("skipped: {source}: pkg-config does not find {needs}\n");
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        return None;
+    };
+    let flags = String::from_utf8(found.stdout).expect("flags");
+    let all: Vec<_> = arguments.iter().copied().chain(flags.split_whitespace()).collect();
+    Some(build_with(source, &all))
+}
+
 /// As `build`, with further arguments for the compiler.
 pub(crate) fn build_with(source: &str, arguments: &[&str]) -> PathBuf {
     type Built = HashMap<(String, String), Arc<OnceLock<PathBuf>>>;
@@ -151,6 +173,9 @@ fn compile(source: &str, arguments: &[&str]) -> PathBuf {
         name.push_str(&argument.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
     }
     let program = work_dir().join(name);
+    // Libraries come behind what needs them.
+    let (libraries, arguments): (Vec<&str>, Vec<&str>) =
+        arguments.iter().partition(|argument| argument.starts_with("-l"));
     let mut command = compiler(cpp);
     command
         .arg(if cpp { "-std=c++17" } else { "-std=c11" })
@@ -162,6 +187,7 @@ fn compile(source: &str, arguments: &[&str]) -> PathBuf {
         .arg(&program)
         .arg("-L")
         .arg(library_dir())
+        .args(libraries)
         .args(["-lcfutures", "-lpthread", "-lm", "-ldl"])
         .arg(format!("-Wl,-rpath,{}", library_dir().display()));
     succeed(&mut command);

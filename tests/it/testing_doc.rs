@@ -9,12 +9,26 @@ fn every_named_case_exists() {
     let named = tables.split('`').filter_map(|word| word.split_once("::"));
     let mut count = 0;
     for (suite, case) in named {
-        let path = root().join(format!("tests/c/{suite}.c"));
-        let program = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(program.contains(&format!("CASE({case})")), "{suite}::{case} does not exist");
+        let (path, mark) = if suite == "examples" {
+            place_of_example_test(case)
+        } else {
+            (format!("tests/c/{suite}.c"), format!("CASE({case})"))
+        };
+        let program = std::fs::read_to_string(root().join(path)).unwrap_or_default();
+        assert!(program.contains(&mark), "{suite}::{case} does not exist");
         count += 1;
     }
     assert!(count > 30, "only {count} cases are named");
+}
+
+/// The file of a test of the example programs, and what stands there.
+fn place_of_example_test(path: &str) -> (String, String) {
+    match path.split_once("::") {
+        Some((module, name)) => {
+            (format!("tests/it/examples/{module}.rs"), format!("#[test]\nfn {name}()"))
+        }
+        None => ("tests/it/examples.rs".to_owned(), format!("#[test]\nfn {path}()")),
+    }
 }
 
 /// `suite/case` in the pages about faults, of worker processes: the program has that case; with a `*`, one that begins so.
