@@ -277,6 +277,9 @@ impl Supervisor {
                 }
             }
         };
+        // Before the host hears of it: only then does the end of the socket tell of the worker's
+        // death, also while this process is stopped.
+        drop((socket, link));
         match made {
             Ok(pid) => {
                 crash_point("forked");

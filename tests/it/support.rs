@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 
 /// Limit for one program; the programs' own watchdogs, which say more, come first.
@@ -86,7 +86,14 @@ pub(crate) fn run(command: &mut Command) -> Output {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let guard = Limit::watch(&child);
-    let output = child.wait_with_output().expect("output");
+    // By a thread of its own: a process that the program leaves behind may hold its output open.
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send(child.wait_with_output()));
+    let output = receiver.recv_timeout(limit() + Duration::from_secs(10));
+    let Ok(output) = output else {
+        panic!("{command:?}: killed after {:?}, and its output is still held open", limit());
+    };
+    let output = output.expect("output");
     assert!(!guard.fired(), "killed after {:?}: {}", limit(), describe(command, &output));
     output
 }
