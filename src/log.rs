@@ -6,10 +6,12 @@ use crate::error::Line;
 use crate::future::buffer::BufferRef;
 use crate::future::due::InUser;
 use crate::platform::fork::PerProcess;
+use crate::platform::memory;
 use crate::shared::Shared;
 use crate::sync::{Lock, global};
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
+use std::ptr::{self, NonNull};
 
 pub(crate) type LogFn =
     unsafe extern "C-unwind" fn(level: i32, message: *const c_char, *mut c_void);
@@ -52,6 +54,31 @@ fn follow_fork() {
 pub(crate) fn set(sink: Option<Shared<Sink>>) -> Option<Shared<Sink>> {
     follow_fork();
     std::mem::replace(&mut *SINK.lock(), sink)
+}
+
+/// A message that waits until the user may be called.
+struct Posted(Level, Line);
+
+/// Sends a message as soon as this thread, or whoever takes over what is due in it, may call the
+/// user. For library code; without memory the message is lost.
+#[cold]
+pub(crate) fn post(level: Level, text: fmt::Arguments<'_>) {
+    let Ok(posted) = memory::try_box(Posted(level, Line::of(text))) else { return };
+    // A buffer without bytes: its free function is what becomes due.
+    let due = BufferRef::wrap(ptr::null_mut(), 0, Some(send), posted.as_ptr().cast());
+    if due.is_none() {
+        // SAFETY: made just now, known to nobody.
+        unsafe { memory::drop_box(posted) };
+    }
+}
+
+unsafe extern "C-unwind" fn send(posted: *mut c_void) {
+    let Some(posted) = NonNull::new(posted.cast::<Posted>()) else { return };
+    // SAFETY: `post` handed it over, once.
+    let Posted(level, line) = unsafe { posted.read() };
+    // SAFETY: made by try_box; what was in it has been moved out, and needs no drop.
+    unsafe { memory::drop_box(posted) };
+    write(level, format_args!("{}", line.as_str()));
 }
 
 /// Sends a message. Not contained: calls the user.

@@ -128,7 +128,6 @@ impl Options {
             &[keys::OPT_WORKER_PROGRAM, keys::OPT_PRELOAD],
             "for process pools; threads have no such thing",
         )?;
-        options.refuse(&[], &[keys::OPT_TRACE_FILE], "of a later version")?;
         if !options.arguments.is_empty() || !options.environment.is_empty() {
             return fail!(NotSupported, "arguments and environment are those of worker processes");
         }
@@ -150,6 +149,7 @@ impl Options {
             },
             waiters_help: options.get(keys::OPT_WAITERS_HELP) == Some(1),
             name: options.text(keys::OPT_NAME)?,
+            trace_file: options.text(keys::OPT_TRACE_FILE)?,
             initializer: options.initializer.as_ref().map(First::for_threads).transpose()?,
             hooks: options.hooks.clone(),
         })

@@ -18,7 +18,6 @@ pub(super) fn config(options: &Options) -> Result<Config> {
         &[],
         "for thread pools; tasks of a process pool run in other processes",
     )?;
-    options.refuse(&[], &[keys::OPT_TRACE_FILE], "of a later version")?;
     if options.hooks.is_some() {
         return fail!(
             NotSupported,
@@ -70,6 +69,7 @@ pub(super) fn config(options: &Options) -> Result<Config> {
             Some(set) => set as u64,
         },
         name: options.text(keys::OPT_NAME)?,
+        trace_file: options.text(keys::OPT_TRACE_FILE)?,
         worker_program,
         preload: options.text(keys::OPT_PRELOAD)?,
         arguments: options.arguments.try_clone().ok_or_else(no_memory)?,

@@ -59,6 +59,8 @@ pub(crate) mod attention {
     pub(crate) const SLOW_CLOCK: u32 = 1 << 4;
     /// Its tasks run in other processes.
     pub(crate) const PROCESSES: u32 = 1 << 7;
+    /// What happens is written to a timeline.
+    pub(crate) const TRACED: u32 = 1 << 8;
 }
 
 /// How far a task was when somebody other than its runner settled it.

@@ -87,6 +87,15 @@ pub(super) fn progress(cell: &TaskCell) -> Option<(u64, u64)> {
     unsafe { (remote.table.progress)(remote.owner.as_ptr(), &cell.clone_ref()) }
 }
 
+/// The function of a task, for showing its name; NULL for one that is known by name.
+///
+/// # Safety
+/// As `TaskCell::argument`.
+pub(crate) unsafe fn function_of(cell: &TaskCell) -> *const c_void {
+    // SAFETY: by the contract.
+    unsafe { cell.function() }
+}
+
 /// Arguments of a task, as they are handed over.
 pub(crate) enum Argument<'a> {
     Bytes(&'a [u8]),

@@ -478,6 +478,24 @@ pub(super) unsafe fn drop_arguments(cell: &TaskCell) -> Option<(FreeFn, *mut c_v
 }
 
 impl TaskCell {
+    /// The function of a task, for showing its name; NULL without one.
+    ///
+    /// # Safety
+    /// As `Call::prepare`.
+    pub(crate) unsafe fn function(&self) -> *const c_void {
+        match self.kind() {
+            // SAFETY: by the contract; nothing is called.
+            Kind::Then => match unsafe { self.then_args().as_ref() }.call {
+                ThenCall::Then(function) => function as *const c_void,
+                ThenCall::Callback(function) => function as *const c_void,
+                ThenCall::Pipe(function) => function as *const c_void,
+            },
+            Kind::Promise | Kind::Join => std::ptr::null(),
+            // SAFETY: as above.
+            _ => unsafe { self.front()[0].cast_const() },
+        }
+    }
+
     /// The buffer a running task was submitted with.
     pub(crate) fn input_buffer(&self) -> Option<NonNull<super::buffer::Buffer>> {
         let seen = self.snapshot();

@@ -14,6 +14,7 @@
 //! | `cgroup` | the parser behind the quota half of that answer |
 //! | `fault` | fail the n-th call, for tests |
 //! | `fd` | an owned descriptor |
+//! | `file` | a file that is written from its beginning to its end |
 //! | `fork` | a generation that changes in a forked child |
 //! | `futex` | sleep on a word, wake its sleepers |
 //! | `host` | what a host of workers asks about itself |
@@ -40,6 +41,7 @@ mod linux {
     pub(crate) mod clock;
     pub(crate) mod cpu;
     pub(crate) mod fd;
+    pub(crate) mod file;
     pub(crate) mod fork;
     pub(crate) mod futex;
     #[cfg(not(loom))]
@@ -79,6 +81,12 @@ compile_error!("cfutures runs on Linux; another Unix is added in src/platform/ a
 
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("the layout of a task assumes 64-bit pointers");
+
+/// Number of the calling process. (`process` is not there for the model checker.)
+pub(crate) fn process_id() -> i32 {
+    // SAFETY: no arguments, cannot fail.
+    unsafe { libc::getpid() }
+}
 
 /// An `errno` value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

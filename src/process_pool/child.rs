@@ -108,6 +108,8 @@ pub(super) struct Child {
     pub(super) disconnected: Option<Instant>,
     /// Its resident size is over the limit: it gets no more tasks.
     pub(super) overweight: bool,
+    /// The timeline shows it until this time.
+    pub(super) traced_until: u64,
 }
 
 impl Child {
@@ -150,6 +152,7 @@ impl Child {
             silent: false,
             disconnected: None,
             overweight: false,
+            traced_until: 0,
         })
     }
 
@@ -284,8 +287,8 @@ pub(super) struct Ended {
 
 /// A task that was in a worker when it ended.
 pub(super) enum Left {
-    /// It had begun, and said that it had come so far.
-    Begun(TaskRef, (u64, u64)),
+    /// It had begun, in this slot, and said that it had come so far.
+    Begun(TaskRef, u16, (u64, u64)),
     /// It had not.
     Waiting(TaskRef),
 }
@@ -301,7 +304,7 @@ impl Child {
             match std::mem::replace(&mut self.slots[slot as usize], Slot::Empty) {
                 Slot::Handed(handed) if begun => {
                     let progress = self.wire.slot(slot).progress();
-                    return Some(Left::Begun(handed.task, progress));
+                    return Some(Left::Begun(handed.task, slot, progress));
                 }
                 Slot::Handed(handed) => return Some(Left::Waiting(handed.task)),
                 Slot::Empty | Slot::Revoked => {}

@@ -92,6 +92,8 @@ pub(crate) struct Config {
     /// How long a worker looks for work before it sleeps.
     pub(crate) linger_ns: u64,
     pub(crate) name: Text,
+    /// Empty: no timeline.
+    pub(crate) trace_file: Text,
     /// Empty: this program if it has the guard, else the library's own.
     pub(crate) worker_program: Text,
     pub(crate) preload: Text,

@@ -42,6 +42,7 @@ impl Pool {
         }
         child.phase = Phase::Dying;
         child.why = why;
+        self.note_kill(child, why);
         // Repeated until the supervisor says that it has ended.
         child.deadline = Some(Instant::now().plus(REPEAT_NS));
         state.supervisor.kill(child.number, child.generation, signal::KILL, true);
@@ -78,10 +79,16 @@ impl Pool {
         let expected = child.phase == Phase::Leaving || child.phase == Phase::Dying;
         let never_ready = never_ready(&child) && child.why != Why::Orphaned;
         let text = describe(self, &child, &ended);
+        let died = !matches!((child.phase, child.why), (Phase::Leaving, Why::Unknown));
+        self.note_end(state, &child, died, text.as_bytes());
         let mut crashed = false;
         while let Some(task) = child.take_last() {
             match task {
-                Left::Begun(task, progress) => {
+                Left::Begun(task, slot, progress) => {
+                    let outcome = if state.killing { Outcome::Cancelled } else { Outcome::Crashed };
+                    if let Some(slice) = self.slice_of(&mut child, slot, &task, (outcome, None)) {
+                        round.push(Arrival::Ran(task.clone(), slice));
+                    }
                     let loss = Loss { child: &child, ended: &ended, text: &text, progress };
                     crashed |= self.lose(state, task, loss, round);
                 }

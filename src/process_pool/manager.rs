@@ -97,6 +97,13 @@ impl Pool {
         // not done, and then left it to this one to notice.
         round.busy |= !was_settled && self.is_settled();
         self.restart_supervisor(round);
+        if let Some(timeline) = &self.timeline {
+            if !round.busy {
+                self.refresh_all();
+                timeline.sample_now(self.load());
+            }
+            timeline.tend();
+        }
         let deadline = [next, self.timers.next(), self.notifier.tend(self, now)];
         if round.busy || self.look() {
             return false;

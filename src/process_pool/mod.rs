@@ -42,6 +42,7 @@
 //! | `notifier` | who calls the user? |
 //! | `shutdown` | how does a pool end? |
 //! | `snapshot` | what is going on? |
+//! | `timeline` | what does its timeline show? |
 //! | `vtable` | what do futures ask of a pool? |
 //!
 //! # States of a child
@@ -102,6 +103,7 @@ mod shutdown;
 mod snapshot;
 mod submit;
 mod supervisor;
+mod timeline;
 mod vtable;
 mod wire;
 

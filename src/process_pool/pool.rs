@@ -27,6 +27,7 @@ use crate::quiet;
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, AtomicUsize, Futex32, Lock, Ordering};
 use crate::trace::stats::{Tally, Totals};
+use crate::trace::timeline::Timeline;
 use std::fmt::Write;
 use std::ptr::NonNull;
 
@@ -47,6 +48,7 @@ pub(crate) struct Pool {
     pub(super) bound: Option<Bound>,
     pub(super) timers: Timers,
     pub(super) tally: Tally,
+    pub(super) timeline: Option<Timeline>,
     pub(super) notifier: Notifier,
     life: Life,
     /// Changes at each step of the pool's end and start that somebody may wait for.
@@ -82,6 +84,8 @@ pub(super) struct State {
     pub(super) warm: bool,
     pub(super) started: u64,
     pub(super) stolen: u64,
+    /// Workers that died and in whose place none has come, for the timeline.
+    pub(super) missing: u32,
     /// The manager will look by itself for tasks that wait behind others.
     pub(super) looks_again: bool,
     /// The manager sees to it that what is handed over begins.
@@ -194,6 +198,7 @@ impl Pool {
         let places = config.workers as usize * 2;
         children.try_reserve_exact(places).map_err(|_| no_memory())?;
         children.resize(places, None);
+        let timeline = Timeline::open(&config.trace_file, &config.name)?;
         let poller = Poller::new().map_err(|errno| {
             Error::new(
                 Kind::System,
@@ -212,6 +217,7 @@ impl Pool {
             warm: false,
             started: 0,
             stolen: 0,
+            missing: 0,
             looks_again: false,
             watches: false,
             stop_level: 0,
@@ -234,6 +240,7 @@ impl Pool {
             poller,
             timers: Timers::new(),
             tally: Tally::default(),
+            timeline,
             notifier: Notifier::new().ok_or_else(no_memory)?,
             life: Life::new(),
             events: Futex32::new(0),

@@ -18,6 +18,7 @@ use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::platform::clock::{self, Instant};
 use crate::sync::Ordering;
+use crate::trace::timeline::Slice;
 use crate::transport::control::{Message, PACKET};
 use crate::transport::frame::{Ended as Told, Payload as Place, ResultHead};
 
@@ -31,6 +32,8 @@ const AT_ONCE: usize = 64;
 pub(super) enum Arrival {
     /// A task has ended.
     Ended(TaskRef, Report),
+    /// It is about to, or to be run again: this is for the timeline.
+    Ran(TaskRef, Slice),
     /// A task will not end by itself.
     Verdict(TaskRef, Verdict),
     /// A reference that is only to be dropped.
@@ -207,6 +210,12 @@ impl Pool {
             _ => None,
         };
         let progress = child.wire.slot(slot).progress();
+        if let (Slot::Handed(handed), Some(_)) = (&child.slots[slot as usize], &self.timeline) {
+            let (task, outcome) = (handed.task.clone(), outcome_of(head.ended));
+            if let Some(slice) = self.slice_of(child, slot, &task, (outcome, Some(head.run_ns))) {
+                round.push(Arrival::Ran(task, slice));
+            }
+        }
         let held = child.close_slot(slot);
         if child.in_flight == 0 {
             child.idle_since = Instant::now();
@@ -316,6 +325,7 @@ impl Pool {
             child.early = true;
         } else if child.phase == Life::Starting {
             child.phase = Life::Ready;
+            self.note_ready(child);
             child.deadline = None;
             child.idle_since = Instant::now();
             state.budget.succeeded();
@@ -354,6 +364,7 @@ impl Pool {
         for arrival in round.arrivals.drain(..) {
             match arrival {
                 Arrival::Ended(task, report) => self.end_task(task, report, &mut batch),
+                Arrival::Ran(task, slice) => self.write_slice(&task, &slice),
                 Arrival::Verdict(task, verdict) => {
                     remote::settle(&task, verdict);
                 }
@@ -364,6 +375,7 @@ impl Pool {
             self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, now);
         }
         self.notifier.hand(batch, now);
+        self.sample();
         if let Some((code, line)) = round.breaks.take() {
             self.break_with(code, line.as_bytes());
             let calls = List::take();

@@ -11,10 +11,10 @@
 //! 6. *Leave*: workers are told to leave, and killed if they do not within `LEAVE_NS`; then the
 //!    connection to the supervisor is closed, which ends whatever is left and itself.
 //! 7. *End*: the phase becomes ENDED; the manager has the notifier's threads leave, and leaves.
-//! 8. *Join*: the waiting shutdown joins the threads. Without anybody who waits, they detach
-//!    themselves.
+//! 8. *Join*: the waiting shutdown joins the threads, and completes the timeline. Without anybody who
+//!    waits, they detach themselves.
 //! 9. *Free*: when the last reference goes: handles together, the manager, each notifier thread,
-//!    results that count against the bound.
+//!    results that count against the bound. The timeline is complete then.
 
 use super::child::{Child, Phase as Life, Slot, Why};
 use super::dispatch::take_revoked;
@@ -214,6 +214,10 @@ impl Pool {
         while let Some(thread) = self.notifier.take_gone() {
             // Past its last look at the pool: its end is a matter of moments.
             join(thread, Timeout::Forever);
+        }
+        if let Some(timeline) = &self.timeline {
+            timeline.sample_now(self.load());
+            timeline.close();
         }
         true
     }

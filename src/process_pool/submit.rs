@@ -248,6 +248,7 @@ impl Pool {
             self.dispatch(&mut state, now);
             self.wants_manager(&mut state)
         };
+        self.sample();
         if wake {
             self.poller.wake();
         }

@@ -199,7 +199,7 @@ impl Pool {
         }
         round.busy = true;
         if self.start_supervisor().is_ok() {
-            return;
+            return self.note_supervisor("supervisor restarted");
         }
         let now = Instant::now();
         let mut state = self.state.lock();
@@ -322,13 +322,14 @@ impl Pool {
             }
             Message::Spawned { worker, generation, pid } => {
                 state.supervisor.want = None;
-                if let Some(child) = state.child(worker, generation) {
-                    child.pid = pid;
-                    if child.early {
-                        let child: *mut _ = child;
-                        // SAFETY: P1; `state` is not used for this child otherwise.
-                        self.worker_is_ready(state, unsafe { &mut *child });
-                    }
+                let Some(child) = state.child(worker, generation) else { return };
+                child.pid = pid;
+                let child: *mut Child = child;
+                self.note_spawned(state, worker, generation);
+                // SAFETY: P1; `state` is not used for this child otherwise.
+                let child = unsafe { &mut *child };
+                if child.early {
+                    self.worker_is_ready(state, child);
                 }
             }
             Message::NotSpawned { worker, generation, errno } => {
@@ -405,6 +406,7 @@ impl Pool {
         if told {
             return;
         }
+        self.note_supervisor("supervisor died");
         let why = match (stage, state.supervisor.given_up) {
             (Stage::Executed, false) => {
                 "the worker program ended before it was ready: it must call cfut_worker_main() or \

@@ -14,6 +14,7 @@ use crate::local;
 use crate::platform::clock;
 use crate::platform::thread;
 use crate::sync::Ordering;
+use crate::trace::timeline::Watch;
 use crate::unwind::contain;
 use std::ptr::{self, NonNull};
 
@@ -321,8 +322,10 @@ pub(super) unsafe fn run_in_seat(owner: NonNull<Owner>, task: TaskRef) {
     let ended = {
         let _user = due::InUser::enter();
         let _seat = Seat::enter(reference);
+        let mut watch = pool.watch(&task, begun);
         run::run_started(task, |task, code| {
             if pool.is_inherited() {
+                watch.iter_mut().for_each(Watch::forget);
                 return None;
             }
             pool.note_return(task, code);

@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) linger_ns: u64,
     pub(crate) waiters_help: bool,
     pub(crate) name: Text,
+    /// Empty: no timeline.
+    pub(crate) trace_file: Text,
     pub(crate) initializer: Option<Shared<Initializer>>,
     pub(crate) hooks: Option<Shared<WorkerHooks>>,
 }

@@ -25,6 +25,7 @@ use crate::sync::{
     AtomicBool, AtomicI64, AtomicPtr, AtomicU32, AtomicUsize, Futex32, Lock, Ordering,
 };
 use crate::trace::stats::{Tally, Totals};
+use crate::trace::timeline::Timeline;
 use std::ptr::{self, NonNull};
 
 #[repr(C)]
@@ -54,6 +55,7 @@ pub(crate) struct Pool {
     pub(super) turn: Turn,
     /// What is done by threads that are no workers.
     pub(super) tally: Tally,
+    pub(super) timeline: Option<Timeline>,
     /// Tasks that returned CFUT_DETACH and are not settled.
     pub(super) detached: AtomicI64,
     /// How often running tasks were told to stop; see `owner::Vtable`.
@@ -108,6 +110,7 @@ impl Pool {
         slots.extend((0..threads).map(|_| AtomicPtr::new(ptr::null_mut())));
         let roster = Roster::new(threads).ok_or_else(no_memory)?;
         let monitor = Monitor::new(config.workers > 1);
+        let timeline = Timeline::open(&config.trace_file, &config.name)?;
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
@@ -126,6 +129,7 @@ impl Pool {
             monitor,
             turn: Turn::new(),
             tally: Tally::default(),
+            timeline,
             detached: AtomicI64::new(0),
             stop_level: AtomicU32::new(0),
             cancel_queued: AtomicBool::new(false),
@@ -145,6 +149,10 @@ impl Pool {
         // SAFETY: just made.
         if unsafe { pool.as_ref() }.bound.is_some() {
             owner.call_attention(attention::BOUNDED);
+        }
+        // SAFETY: as above.
+        if unsafe { pool.as_ref() }.timeline.is_some() {
+            owner.call_attention(attention::TRACED);
         }
         if fork::generation() != 1 {
             owner.call_attention(attention::FORKED);
@@ -327,6 +335,20 @@ impl Pool {
         self.inbox.with_oldest(|task| take(unsafe { task.as_ref() }.accepted_at()));
         self.slots().filter_map(Slot::oldest_queued).for_each(take);
         oldest
+    }
+
+    /// What the timeline shows as a curve: tasks that wait, and that run.
+    pub(super) fn load(&self) -> (u64, u64) {
+        let totals = self.totals();
+        (totals.queued(), totals.running())
+    }
+
+    /// After a task has come in or gone: notes the counters on the timeline, now and then.
+    #[inline]
+    pub(super) fn sample(&self) {
+        if let Some(timeline) = &self.timeline {
+            timeline.sample(|| self.load());
+        }
     }
 
     /// Counts how a task ended that was run by a thread that is no worker.

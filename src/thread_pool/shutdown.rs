@@ -13,10 +13,10 @@
 //!    find the phase and leave. Tasks that wait for their inputs and whose deadlines the pool
 //!    keeps are settled; the monitor leaves when no deadline is left.
 //! 6. *Join*: the waiting shutdown sees that no thread is left and no detached task is
-//!    unsettled, and joins the threads that ended. Without anybody who waits, threads
-//!    detach themselves.
+//!    unsettled, joins the threads that ended, and completes the timeline. Without anybody who
+//!    waits, threads detach themselves.
 //! 7. *Free*: when the last reference goes: handles together, each thread, each detached
-//!    task, each hook that would have submitted here. Memory that is kept for bursts of tasks
+//!    task, each hook that would have submitted here. The timeline is complete then. Memory that is kept for bursts of tasks
 //!    goes back to the system, but for a little.
 
 use super::inbox::LANES;
@@ -59,7 +59,12 @@ impl Pool {
             self.settle_queued();
         }
         self.end_if_done();
-        self.wait_for_end(timeout)
+        let done = self.wait_for_end(timeout)?;
+        if let (true, Some(timeline)) = (done, &self.timeline) {
+            timeline.sample_now(self.load());
+            timeline.close();
+        }
+        Ok(done)
     }
 
     pub(crate) fn refuse_own_task(&self) -> Result<()> {

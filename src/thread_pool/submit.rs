@@ -134,7 +134,8 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Submitted> {
-        if spec.is_some() || self.bound.is_some() {
+        if spec.is_some() || self.owner.needs(attention::BOUNDED | attention::TRACED) {
+            self.sample();
             return self.submit_with_care(work, bytes, spec, handle);
         }
         self.check_fork()?;
@@ -469,6 +470,7 @@ impl Pool {
             return Err(self.refusal(Unaccepted::Refused(refused)));
         }
         self.announce(lane);
+        self.sample();
         if self.look_for_a_worker(tasks.len()) == Notified::Stranded
             && self.withdraw_all(lane, tasks)
         {

@@ -91,8 +91,7 @@ static void options_that_do_not_fit(void)
         CFUT_OPT_MEMORY_LIMIT,   CFUT_OPT_CPU_TIME_LIMIT,   CFUT_OPT_ON_WORKER_DEATH,
         CFUT_OPT_START_TIMEOUT_NS,
     };
-    static const int32_t texts[] = { CFUT_OPT_WORKER_PROGRAM, CFUT_OPT_PRELOAD,
-                                     CFUT_OPT_TRACE_FILE };
+    static const int32_t texts[] = { CFUT_OPT_WORKER_PROGRAM, CFUT_OPT_PRELOAD };
     cfut_executor *pool = NULL;
     cfut_options *options;
     for (size_t i = 0; i < sizeof of_processes / sizeof of_processes[0]; i++) {

@@ -84,7 +84,7 @@ static void options_of_process_pools(void)
                                     CFUT_OPT_RSS_PER_WORKER,  CFUT_OPT_MEMORY_LIMIT,
                                     CFUT_OPT_CPU_TIME_LIMIT,  CFUT_OPT_ON_WORKER_DEATH,
                                     CFUT_OPT_START_TIMEOUT_NS };
-    static const int32_t texts[] = { CFUT_OPT_WORKER_PROGRAM, CFUT_OPT_PRELOAD, CFUT_OPT_TRACE_FILE };
+    static const int32_t texts[] = { CFUT_OPT_WORKER_PROGRAM, CFUT_OPT_PRELOAD };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         cfut_options *options = options_with(1, keys[i], 1);
         cfut_executor *pool = NULL;

@@ -30,9 +30,6 @@ static void options_of_thread_pools(void)
            "CFUT_FULL_RUN_IN_CALLER");
     CHECK_OK(cfut_options_set_worker_hooks(options, hook, NULL, NULL, NULL));
     refuse(options, CFUT_ENOTSUP, "hooks");
-    options = options_of(1);
-    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_TRACE_FILE, "x"));
-    refuse(options, CFUT_ENOTSUP, "CFUT_OPT_TRACE_FILE");
 }
 
 static void values_out_of_range(void)

@@ -24,11 +24,12 @@ macro_rules! suite {
 
 pub(crate) use suite;
 
-pub(crate) fn run(suite: &str, case: &str) {
+/// Runs one case; what it printed.
+pub(crate) fn run(suite: &str, case: &str) -> String {
     let source = format!("tests/c/{suite}.c");
     let mut command = program(&build(&source));
     with_module(&source, &mut command);
-    succeed(command.arg(case));
+    succeed(command.arg(case))
 }
 
 /// Shared objects, and the variables that tell programs where they are.

@@ -221,6 +221,27 @@ pub(crate) fn symbol(module: &CStr, symbol: &CStr) -> Result<*const c_void, Reas
     if address.is_null() { Err(Reason::of_linker()) } else { Ok(address) }
 }
 
+/// Copies the name of the function at an address, as the loader knows it, as far as it fits; its
+/// length. None: the function has none, for it is not exported.
+pub(crate) fn name_of(function: *const c_void, into: &mut [u8]) -> Option<usize> {
+    // SAFETY: filled by the call, if that succeeds.
+    let info = unsafe {
+        let mut info = std::mem::zeroed::<libc::Dl_info>();
+        if libc::dladdr(function, &mut info) == 0 {
+            return None;
+        }
+        info
+    };
+    if info.dli_sname.is_null() {
+        return None;
+    }
+    // SAFETY: a text of the module, which holds the function and so is not unloaded now.
+    let name = unsafe { CStr::from_ptr(info.dli_sname) }.to_bytes();
+    let length = name.len().min(into.len());
+    into[..length].copy_from_slice(&name[..length]);
+    (length > 0).then_some(length)
+}
+
 /// The directory of the file that this code was loaded from: the library's, or the program's
 /// that has it linked in.
 pub(crate) fn own_directory() -> Option<Name> {

@@ -37,7 +37,12 @@ impl Slot {
         if self.linger() {
             return true;
         }
-        mine.worked.set(false);
+        if mine.worked.replace(false) {
+            if let Some(timeline) = &pool.timeline {
+                timeline.sample_now(pool.load());
+                timeline.tend();
+            }
+        }
         if self.is_surplus() {
             return false;
         }

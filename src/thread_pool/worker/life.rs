@@ -138,7 +138,13 @@ fn watch_forks() {
 impl Slot {
     /// The thread's first steps. False: the pool broke.
     fn start(&self) -> bool {
-        let _ = contain(|| self.name_thread());
+        let _ = contain(|| {
+            self.name_thread();
+            if let Some(timeline) = &self.pool().timeline {
+                timeline.name_worker(timeline.here(), u32::from(self.number));
+                timeline.mark(timeline.here(), "worker started", b"");
+            }
+        });
         if let Some(nice) = self.pool().config.nice {
             if let Err(errno) = thread::set_nice(nice) {
                 log::write(
@@ -353,6 +359,9 @@ fn stop_hook(config: &Config) -> Option<(*mut c_void, HookFn)> {
 }
 
 fn leave_pool(slot: &Slot, pool: &Pool) {
+    if let Some(timeline) = &pool.timeline {
+        timeline.mark(timeline.here(), "worker left", b"");
+    }
     // Relaxed: figures for the monitor.
     slot.public.since.store(0, Ordering::Relaxed);
     slot.public.thread.store(0, Ordering::Relaxed);

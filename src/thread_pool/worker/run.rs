@@ -3,11 +3,14 @@
 use super::{FORKED, Frame, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
+use crate::future::owner::attention;
 use crate::future::run::{self, Ended};
 use crate::future::state::{EXTRA, Outcome};
 use crate::platform::clock;
 use crate::sync::Ordering;
+use crate::thread_pool::pool::Pool;
 use crate::thread_pool::queue::Entry;
+use crate::trace::timeline::Watch;
 use crate::unwind::contain;
 use std::cell::Cell;
 use std::ptr;
@@ -32,6 +35,20 @@ impl Begun {
     #[inline(always)]
     pub(in crate::thread_pool) fn durations(self, end: u64) -> (u64, u64) {
         (self.queued, end.saturating_sub(self.at))
+    }
+}
+
+impl Pool {
+    /// Writes a task that is about to be run to the timeline, if there is one, when the answer goes.
+    #[inline]
+    pub(in crate::thread_pool) fn watch(&self, task: &TaskRef, begun: Begun) -> Option<Watch<'_>> {
+        let timeline = self.timeline.as_ref()?;
+        // SAFETY: started by the caller, and not called yet.
+        contain(|| unsafe {
+            timeline.sample(|| self.load());
+            Watch::begin(timeline, task, clock::ticks_to_ns(begun.queued))
+        })
+        .ok()
     }
 }
 
@@ -75,7 +92,7 @@ impl Slot {
     /// Runs a started task and everything that becomes due with it. Not contained.
     #[inline(always)]
     pub(in crate::thread_pool) fn run(&self, task: TaskRef, begun: Begun) {
-        if task.snapshot().has(EXTRA) {
+        if task.snapshot().has(EXTRA) || self.pool().owner.needs(attention::TRACED) {
             return self.run_with_care(task, begun);
         }
         let ended = {
@@ -88,18 +105,21 @@ impl Slot {
         self.call_what_is_due();
     }
 
-    /// As `run`, for a task with options, or in a pool that counts bytes.
+    /// As `run`, for a task with options, or in a pool that counts bytes or has a timeline.
     #[inline(never)]
     fn run_with_care(&self, task: TaskRef, begun: Begun) {
         let pool = self.pool();
         pool.arm(&task);
         let ended = {
+            let mut watch = pool.watch(&task, begun);
             let frame =
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
             run::run_started(task, |task, code| {
                 if !self.is_forked() {
                     pool.note_return(task, code);
+                } else {
+                    watch.iter_mut().for_each(Watch::forget);
                 }
                 self.end_of(begun)
             })
