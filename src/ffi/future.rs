@@ -80,7 +80,10 @@ pub unsafe extern "C-unwind" fn cfut_future_state(future: *const cfut_future) ->
     const FINISHED: i32 = 3;
     guard::value(FINISHED, || {
         // SAFETY: the contract of `ffi`.
-        Ok(remote::life(unsafe { handle::borrow_future(future) }?) as i32)
+        let cell = unsafe { handle::borrow_future(future) }?;
+        let life = remote::life(cell);
+        cell.note_seen();
+        Ok(life as i32)
     })
 }
 
@@ -137,6 +140,7 @@ fn wait_slowly(future: *mut cfut_future, timeout_ns: i64) -> cfut_status {
 fn wait_now(cell: &TaskCell) -> cfut_status {
     let seen = cell.snapshot();
     if seen.is_settled() {
+        cell.note_seen();
         status::of_outcome(seen.outcome())
     } else if cell.is_inherited() {
         inherited()
@@ -279,7 +283,7 @@ pub unsafe extern "C-unwind" fn cfut_future_buffer(future: *const cfut_future) -
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_future_code(future: *const cfut_future) -> i32 {
     // SAFETY: the contract of `ffi`.
-    guard::value(0, || Ok(unsafe { handle::borrow_future(future) }?.code()))
+    guard::value(0, || Ok(unsafe { handle::borrow_seen(future) }?.code()))
 }
 
 /// The message that goes with a failure, a time-out or a break.
@@ -292,7 +296,7 @@ pub unsafe extern "C-unwind" fn cfut_future_code(future: *const cfut_future) -> 
 pub unsafe extern "C-unwind" fn cfut_future_message(future: *const cfut_future) -> *const c_char {
     guard::value(c"".as_ptr(), || {
         // SAFETY: the contract of `ffi`.
-        Ok(unsafe { handle::borrow_future(future) }?.message().as_c_str())
+        Ok(unsafe { handle::borrow_seen(future) }?.message().as_c_str())
     })
 }
 
@@ -318,6 +322,7 @@ pub unsafe extern "C-unwind" fn cfut_future_info(
         if !cell.snapshot().is_settled() {
             return Ok(status::PENDING);
         }
+        cell.note_seen();
         let (queued, ran) = cell.durations();
         let value = match key {
             keys::INFO_QUEUED_NS => clock::ticks_to_ns(queued),

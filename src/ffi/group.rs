@@ -107,6 +107,7 @@ unsafe fn mark_done(list: &[*const TaskCell], done: *mut u8, done_count: *mut us
     for (place, cell) in cells(list).enumerate() {
         let is_settled = cell.snapshot().is_settled();
         settled += usize::from(is_settled);
+        cell.note_seen();
         if !done.is_null() {
             // SAFETY: by the contract.
             unsafe { done.add(place).write(u8::from(is_settled)) };

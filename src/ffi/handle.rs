@@ -41,6 +41,17 @@ pub(super) unsafe fn borrow_future<'a>(future: *const cfut_future) -> Result<&'a
     Ok(unsafe { alive(cell) })
 }
 
+/// A future about whose end somebody asks.
+///
+/// # Safety
+/// As `borrow_future`.
+pub(super) unsafe fn borrow_seen<'a>(future: *const cfut_future) -> Result<&'a TaskCell> {
+    // SAFETY: by the contract.
+    let cell = unsafe { borrow_future(future) }?;
+    cell.note_seen();
+    Ok(cell)
+}
+
 /// Whether a future has settled as a success; false for NULL.
 ///
 /// # Safety

@@ -10,7 +10,7 @@ use crate::future::due::{self, Moved};
 use crate::future::extra::Text;
 use crate::future::promise::{self, Recording};
 use crate::future::result::Payload;
-use crate::future::run::{DETACH, Ended, report_failure, unobserved_detached};
+use crate::future::run::DETACH;
 use crate::future::state::Outcome;
 use crate::platform::fork;
 use std::ffi::{c_char, c_void};
@@ -220,29 +220,13 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail(
     code: i32,
     message: *const c_char,
 ) -> cfut_status {
-    let mut witness = None;
-    let status = guard::status(|| {
+    let status = guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, text) =
             unsafe { (handle::borrow_promise(promise)?, failure(code, message)?) };
-        witness = unobserved_detached(&promise);
         put(&promise, Outcome::Failed, code, text, Payload::None)
     });
-    finish_failure(status, witness);
     status
-}
-
-/// After a failure was put, or not: the log hears of one that nobody will see, and what is due
-/// is called. Not contained.
-fn finish_failure(status: cfut_status, witness: Option<TaskRef>) {
-    if let Some(cell) = witness {
-        let settled = status == status::OK;
-        report_failure(
-            cell,
-            if settled { Ended::Settled(Outcome::Failed) } else { Ended::TooLate },
-        );
-    }
-    due::run_pending();
 }
 
 /// Fails with details in bytes, which the future's getters give beside code and message.
@@ -261,8 +245,7 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
     data: *const c_void,
     len: usize,
 ) -> cfut_status {
-    let mut witness = None;
-    let status = guard::status(|| {
+    let status = guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, text, data) = unsafe {
             (
@@ -272,10 +255,8 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
             )
         };
         let payload = promise::copy_bytes(&promise, data)?;
-        witness = unobserved_detached(&promise);
         put(&promise, Outcome::Failed, code, text, payload)
     });
-    finish_failure(status, witness);
     status
 }
 
@@ -297,19 +278,16 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_value(
     value_free: cfut_free_fn,
 ) -> cfut_status {
     let mut moved = Moved { argument: value, free: value_free };
-    let mut witness = None;
-    let status = guard::status(|| {
+    let status = guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, text) =
             unsafe { (handle::borrow_promise(promise)?, failure(code, message)?) };
         let payload = Payload::Value(value, value_free);
-        witness = unobserved_detached(&promise);
         let status = put(&promise, Outcome::Failed, code, text, payload)?;
         moved.hand_on();
         Ok(status)
     });
     drop(moved);
-    finish_failure(status, witness);
     status
 }
 

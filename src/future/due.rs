@@ -15,6 +15,7 @@ use super::cell::{FreeFn, TaskCell, TaskRef};
 use super::hook::{Action, DoneFn, Hook};
 use super::run;
 use super::state::{ARGS, DRAINING, HOOKS};
+use super::unseen;
 use crate::local::{self, Local};
 use crate::quiet;
 use crate::sync::{AtomicPtr, Ordering};
@@ -34,7 +35,8 @@ pub(super) fn push_settled(cell: TaskRef) {
     push(cell.into_raw().cast(), SETTLED);
 }
 
-/// Makes the free functions of a cell without references due, and then its end.
+/// Makes the free functions of a cell without references due, and what the log has to hear of it,
+/// and then its end.
 ///
 /// # Safety
 /// No reference to the cell is left.
@@ -306,6 +308,9 @@ fn consume_args(cell: &TaskCell) -> Option<(FreeFn, *mut c_void)> {
 fn perform_dying(cell: NonNull<TaskCell>) {
     // SAFETY: the list holds the only pointer to it.
     let this = unsafe { cell.as_ref() };
+    if this.is_unseen() {
+        unseen::report(this);
+    }
     if let Ok(Some((free, argument))) = contain(|| consume_args(this)) {
         call_free(free, argument);
     }

@@ -94,6 +94,7 @@ pub(crate) mod settle;
 pub(crate) mod state;
 pub(crate) mod then;
 pub(crate) mod timer;
+mod unseen;
 pub(crate) mod wait;
 
 #[cfg(all(test, loom))]

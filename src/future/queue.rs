@@ -151,6 +151,7 @@ impl Queue {
                     let _settled = future.state.lock();
                     future.state.unlock(0, 0);
                 }
+                future.note_seen();
                 Ok(Next::Entry(future, tag))
             }
             _ => Ok(Next::End), // not reached: only deliveries are in the queue

@@ -282,28 +282,19 @@ impl TaskCell {
 }
 
 /// Ends a task that `State::start` gave to its executor, which hands over the runner's reference.
-/// Contained, and calls nobody: what becomes due is on the thread's list afterwards. The second
-/// part of the answer is a failure that nobody will see, for `run::report_failure`. `recorded` is
+/// Contained, and calls nobody: what becomes due is on the thread's list afterwards. `recorded` is
 /// called when the outcome is there and nobody can see it yet.
-pub(crate) fn end(
-    cell: TaskRef,
-    report: Report,
-    recorded: impl FnOnce(&TaskRef),
-) -> (Ended, Option<TaskRef>) {
+pub(crate) fn end(cell: TaskRef, report: Report, recorded: impl FnOnce(&TaskRef)) -> Ended {
     // SAFETY: F2: started by the caller, which has not consumed the arguments.
     let arguments = unsafe { run::drop_arguments(&cell) };
     debug_assert!(arguments.is_none(), "a task for another process has nothing of the user's");
     // SAFETY: the function has returned, and the arguments are gone.
     unsafe { cell.stamp_durations(report.queued, report.ran) };
-    let fails = report.outcome == Outcome::Failed;
-    if !record(&cell, report) {
-        // SAFETY: the runner's reference.
-        return (unsafe { run::complete(cell.into_raw(), 0) }, None);
+    if record(&cell, report) {
+        recorded(&cell);
     }
-    recorded(&cell);
-    let witness = if fails { run::unobserved(&cell) } else { None };
     // SAFETY: the runner's reference.
-    (unsafe { run::complete(cell.into_raw(), 0) }, witness)
+    unsafe { run::complete(cell.into_raw(), 0) }
 }
 
 /// Records the outcome under LOCK; false: somebody has settled the task.

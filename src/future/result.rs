@@ -190,9 +190,10 @@ impl TaskCell {
     /// bound of its pool.
     pub(crate) fn mark_read(&self) {
         let seen = self.snapshot();
-        if !seen.is_settled() {
+        if !seen.is_settled() || seen.is_bare() {
             return;
         }
+        self.note_seen();
         let Some(extra) = self.extra_in(seen) else { return };
         // AcqRel: one reader gives the bytes back; it has seen the charge.
         let bytes = extra.charged.swap(0, Ordering::AcqRel);

@@ -10,11 +10,9 @@ use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
 use super::result::Payload;
 use super::settle::Verdict;
-use super::state::{Finish, HOOKS, IN_TASK, Outcome, RAN, RECORDED};
+use super::state::{Finish, IN_TASK, Outcome};
 use super::then::{ThenArgs, ThenCall};
-use crate::error::Lossy;
-use crate::log::{self, Level};
-use crate::sync::{Ordering, spin_loop};
+use crate::sync::Ordering;
 use crate::unwind::contain;
 use std::ffi::c_void;
 use std::mem::{ManuallyDrop, transmute};
@@ -67,91 +65,19 @@ pub(crate) fn run_started(
     unsafe { end(cell.into_raw(), code) }
 }
 
-/// Ends a task whose function has returned `code` and whose durations are stamped. Not
-/// contained: a failure that nobody will see goes to the log.
+/// Ends a task whose function has returned `code` and whose durations are stamped.
 ///
 /// # Safety
 /// The caller started the task and hands over the runner's reference.
 #[inline(always)]
 pub(crate) unsafe fn end(cell: NonNull<TaskCell>, code: i32) -> Ended {
-    // SAFETY: by the contract the cell is alive until `complete`.
-    let witness = unsafe { unobserved_failure(cell.as_ref(), code) };
     // SAFETY: by the contract.
-    let ended = match contain(|| unsafe { complete(cell, code) }) {
+    match contain(|| unsafe { complete(cell, code) }) {
         Ok(ended) => ended,
         // SAFETY: as far as a defect lets us know: what can fail in `complete` comes
         // before it drops the reference.
         Err(panic) => broken_by_us(unsafe { TaskRef::from_raw(cell) }, panic.text()),
-    };
-    if let Some(cell) = witness {
-        report_failure(cell, ended);
     }
-    ended
-}
-
-/// A reference to a future that a kept promise is about to fail, if that is of a task, and
-/// only promises refer to it; for `report_failure`.
-pub(crate) fn unobserved_detached(cell: &TaskCell) -> Option<TaskRef> {
-    let seen = cell.snapshot();
-    let detached = seen.has(RAN) && !seen.has(IN_TASK);
-    (detached && is_unobserved(cell)).then(|| cell.clone_ref())
-}
-
-/// A reference to a task that is about to fail, if nobody would see that.
-pub(super) fn unobserved(cell: &TaskCell) -> Option<TaskRef> {
-    is_unobserved(cell).then(|| cell.clone_ref())
-}
-
-/// A reference to a task that is about to fail unobserved.
-#[inline(always)]
-fn unobserved_failure(cell: &TaskCell, code: i32) -> Option<TaskRef> {
-    let seen = cell.snapshot();
-    let fails = match code {
-        0 | DETACH => seen.has(RECORDED) && seen.outcome() == Outcome::Failed,
-        _ => true,
-    };
-    (fails && is_unobserved(cell)).then(|| cell.clone_ref())
-}
-
-/// Nobody has the future, and no callback will be told: only promises refer to it, of which
-/// the runner's is one.
-#[cold]
-fn is_unobserved(cell: &TaskCell) -> bool {
-    // A promise counts down before it lets go of its reference: a moment's patience with that.
-    for _ in 0..64 {
-        // Relaxed: a hint.
-        let promises = cell.promises.load(Ordering::Relaxed);
-        let seen = cell.snapshot();
-        if seen.refs() <= promises {
-            return !seen.has(HOOKS);
-        }
-        if seen.refs() > promises + 1 {
-            break;
-        }
-        spin_loop();
-    }
-    false
-}
-
-/// Tells the log of a failure that nobody will see. Not contained.
-#[cold]
-pub(crate) fn report_failure(cell: TaskRef, ended: Ended) {
-    if ended == Ended::Settled(Outcome::Failed) {
-        let name = cell.spec().map_or(&b""[..], |spec| spec.name.as_bytes());
-        let message = cell.message().as_bytes();
-        log::write(
-            Level::Error,
-            format_args!(
-                "task{}{} failed with code {}{}{}, and nobody has its future",
-                if name.is_empty() { "" } else { " " },
-                Lossy(name),
-                cell.code(),
-                if message.is_empty() { "" } else { ": " },
-                Lossy(message)
-            ),
-        );
-    }
-    let _ = contain(|| drop(cell));
 }
 
 /// Settles a task whose function never returned, for the thread ends. The runner's
@@ -160,13 +86,10 @@ pub(crate) fn report_failure(cell: TaskRef, ended: Ended) {
 pub(crate) fn thread_ended(cell: TaskRef) {
     let text = b"the thread ended inside the task (pthread_exit, cancellation or an exception)";
     let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
-    let unobserved = is_unobserved(&cell);
-    let settled = contain(|| cell.settle_if(&cell, |_| true, verdict));
-    if unobserved && matches!(settled, Ok(true)) {
-        report_failure(cell, Ended::Settled(Outcome::Failed));
-    } else {
-        let _ = contain(|| drop(cell));
-    }
+    let _ = contain(|| {
+        cell.settle_if(&cell, |_| true, verdict);
+        drop(cell);
+    });
     // Its callbacks have to run in this thread, which is about to go.
     due::run_pending();
 }

@@ -212,6 +212,9 @@ impl WorkList {
             unsafe { (cell.take_hooks(Action::is_internal), cell.has_hooks()) };
         let user_has_calls = callbacks || seen.has(ARGS);
         cell.state.unlock(0, if user_has_calls { 0 } else { DRAINING | HOOKS });
+        if callbacks || !hook.is_null() {
+            cell.note_seen();
+        }
         while let Some(this) = NonNull::new(hook) {
             // SAFETY: out of the ring and ours.
             unsafe {
@@ -258,8 +261,12 @@ pub(crate) fn check_fork(cell: &TaskCell) -> Result<()> {
 pub(crate) fn hook_in(cell: &TaskRef, hook: NonNull<Hook>) {
     match cell.add_hook(hook) {
         Added::Waiting => {}
-        Added::Due => due::push_settled(cell.clone()),
+        Added::Due => {
+            cell.note_seen();
+            due::push_settled(cell.clone());
+        }
         Added::Now(hook) => {
+            cell.note_seen();
             let mut list = WorkList::new();
             // SAFETY: not in a ring; given to us alone.
             unsafe { list.carry_out(cell, hook) };

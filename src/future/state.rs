@@ -16,7 +16,8 @@
 //! | 11 | DRAINING | `settle_locked`, hooks | callbacks are being run by one thread |
 //! | 12 | EXTRA | hooks of `extra` | the owner slot holds an `Extra` that in turn has the owner |
 //! | 13 | TAKEN | `take` | the value was moved out |
-//! | 14 | DETACHED | `detach` | the function returned, a retained promise will settle it |
+//! | 14 | DETACHED | `detach`; cleared by `settle_locked` | the function returned, a retained promise will settle it |
+//! | 14 | SEEN | `note_seen`, of a settled word | somebody knows of a failure (`unseen`) |
 //! | 15 | ARGS | creation | arguments not consumed yet; `start` hands that duty to the runner |
 //! | 16 | LATE | `start` | began after its executor had raised the stop flag of running tasks |
 //! | 17 | RAN | `start` | the task function was entered; with IN_TASK gone, `stamp` and `back` hold durations |
@@ -37,7 +38,7 @@ mod word;
 
 pub(crate) use word::{
     ARGS, DETACHED, DRAINING, EXTRA, HOOKS, IN_TASK, LATE, LOCK, Life, Outcome, PayloadBits, RAN,
-    RECORDED, STOP, Snapshot, TAKEN, WAITERS,
+    RECORDED, SEEN, STOP, Snapshot, TAKEN, WAITERS,
 };
 use word::{
     CLASS_AT, DEAD, KIND, KIND_AT, LIFE, LOCK_AWAITED, ONE_REF, OUTCOME, OUTCOME_AT, PAYLOAD,
@@ -264,6 +265,12 @@ impl State {
         self.0.fetch_or(u64::from(STOP), Ordering::Relaxed);
     }
 
+    /// Somebody knows how the settled future has ended.
+    pub(crate) fn note_seen(&self) {
+        // Relaxed: read by whoever drops the last reference, which orders it.
+        self.0.fetch_or(u64::from(SEEN), Ordering::Relaxed);
+    }
+
     /// Moves the value out: true for exactly one caller.
     pub(crate) fn take(&self) -> bool {
         // Relaxed: the value itself was published by settling; this only decides who has it.
@@ -346,7 +353,7 @@ impl State {
     ) -> Snapshot {
         // Release: publishes the outcome's fields to `wait` and the getters.
         let before = self.apply(Ordering::Release, |now| {
-            let mut next = now.settled_as(outcome).with(0, UNLOCK | done);
+            let mut next = now.settled_as(outcome).with(0, UNLOCK | DETACHED | done);
             if let Some(payload) = payload {
                 next = next.with(payload.0, PAYLOAD);
             }

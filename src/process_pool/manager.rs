@@ -302,7 +302,7 @@ impl Pool {
         self.advance(Phase::Closing);
         self.settle_waiting();
         let calls = List::take();
-        self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
+        self.notifier.hand(Batch { calls, note: None }, Instant::now());
         let dropped = std::mem::replace(&mut self.state.lock().backlog, Backlog::new());
         drop(dropped); // what is left is settled
         // What became due in this thread must be called by somebody.

@@ -8,10 +8,8 @@
 
 use super::pool::Pool;
 use crate::error::Line;
-use crate::future::cell::TaskRef;
 use crate::future::due::List;
 use crate::future::owner::OwnerRef;
-use crate::future::run::{self, Ended};
 use crate::local;
 use crate::log::{self, Level};
 use crate::platform::clock::Instant;
@@ -33,24 +31,19 @@ const IDLE_NS: u64 = 2_000_000_000;
 /// Calls to make.
 pub(super) struct Batch {
     pub(super) calls: List,
-    /// Failures that nobody will see, for the log.
-    pub(super) unseen: Vec<(TaskRef, Ended)>,
     /// A line for the log.
     pub(super) note: Option<Line>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty() && self.unseen.is_empty() && self.note.is_none()
+        self.calls.is_empty() && self.note.is_none()
     }
 
     /// Not contained: calls the user.
     fn run(self) {
         if let Some(line) = self.note {
             log::write(Level::Warning, format_args!("{}", line.as_str()));
-        }
-        for (task, ended) in self.unseen {
-            run::report_failure(task, ended);
         }
         self.calls.run();
     }
@@ -93,10 +86,6 @@ impl Notifier {
             queue.batches.push_back((now, batch));
         } else if let Some((_, last)) = queue.batches.back_mut() {
             last.calls.append(batch.calls);
-            // Without memory the log misses them; their futures do not.
-            if last.unseen.try_reserve(batch.unseen.len()).is_ok() {
-                last.unseen.extend(batch.unseen);
-            }
         }
         let idle = queue.idle > 0;
         drop(queue);

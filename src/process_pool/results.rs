@@ -359,11 +359,11 @@ impl Pool {
         let _settling = Settling::begin(self);
         // What became due before, by time-outs.
         let calls = List::take();
-        let mut batch = Batch { calls, unseen: Vec::new(), note: round.note.take() };
+        let batch = Batch { calls, note: round.note.take() };
         let now = Instant::now();
         for arrival in round.arrivals.drain(..) {
             match arrival {
-                Arrival::Ended(task, report) => self.end_task(task, report, &mut batch),
+                Arrival::Ended(task, report) => self.end_task(task, report),
                 Arrival::Ran(task, slice) => self.write_slice(&task, &slice),
                 Arrival::Verdict(task, verdict) => {
                     remote::settle(&task, verdict);
@@ -372,18 +372,18 @@ impl Pool {
             }
             // Each future's calls by themselves: one that blocks holds up those of no other.
             let calls = List::take();
-            self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, now);
+            self.notifier.hand(Batch { calls, note: None }, now);
         }
         self.notifier.hand(batch, now);
         self.sample();
         if let Some((code, line)) = round.breaks.take() {
             self.break_with(code, line.as_bytes());
             let calls = List::take();
-            self.notifier.hand(Batch { calls, unseen: Vec::new(), note: None }, Instant::now());
+            self.notifier.hand(Batch { calls, note: None }, Instant::now());
         }
     }
 
-    fn end_task(&self, task: TaskRef, report: Report, batch: &mut Batch) {
+    fn end_task(&self, task: TaskRef, report: Report) {
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: a task that was never entered has none.
             if extra.timer.load(Ordering::Relaxed) != 0 {
@@ -397,7 +397,7 @@ impl Pool {
         let mut counted = None;
         self.tally.left.add(1);
         let outcome = report.outcome;
-        let (ended, witness) = remote::end(task, report, |task| {
+        let ended = remote::end(task, report, |task| {
             if let Some(bound) = &self.bound {
                 bound.charge_result(task, || self.retain());
             }
@@ -411,12 +411,6 @@ impl Pool {
         }
         if settled.is_some() {
             self.note_settled();
-        }
-        if let Some(witness) = witness {
-            // Without memory the log misses it.
-            if batch.unseen.try_reserve(1).is_ok() {
-                batch.unseen.push((witness, ended));
-            }
         }
     }
 

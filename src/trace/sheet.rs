@@ -287,10 +287,7 @@ impl Output {
     }
 
     /// `length` counts what was written, also on an error.
-    fn append(
-        &mut self,
-        bytes: &[u8],
-    ) -> std::result::Result<(), (usize, crate::platform::Errno)> {
+    fn append(&mut self, bytes: &[u8]) -> std::result::Result<(), (usize, crate::platform::Errno)> {
         let Some(fd) = &self.fd else { return Ok(()) };
         let written = file::write(fd, self.length, bytes);
         let done = match &written {

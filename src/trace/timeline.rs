@@ -397,7 +397,8 @@ mod tests {
     fn the_longest_texts_fit() {
         let mut event = Event::new();
         let bad = [0u8; LONGEST];
-        event.begin("something that happened", "i", Row::of_process(i32::MIN), Instant(u64::MAX))
+        event
+            .begin("something that happened", "i", Row::of_process(i32::MIN), Instant(u64::MAX))
             .and_then(|()| write_text(&mut event, &bad))
             .and_then(|()| write_text(&mut event, &bad))
             .expect("fits");

@@ -189,6 +189,7 @@ fn initialize(worker: &Worker, number: u32, initializer: &Initializer<'_>) -> bo
     };
     unreturned.0 = None;
     run::leave_if_forked(process);
+    end.note_seen();
     due::run_pending();
     let text = end.message().as_bytes();
     let line = match ended {

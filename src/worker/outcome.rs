@@ -14,6 +14,7 @@ use crate::transport::frame::{self, Ended, INLINE_LIMIT, MESSAGE_LIMIT, Payload,
 /// Ships the outcome of a slot's task. The caller has taken it (W3).
 pub(super) fn ship(slot: &Slot, task: &TaskCell) {
     let worker = slot.worker();
+    task.note_seen(); // by the host
     // Relaxed: written before the task settled, which whoever ships has seen.
     let (run_ns, cpu_ns) =
         (slot.run_ns.load(Ordering::Relaxed), slot.cpu_ns.load(Ordering::Relaxed));

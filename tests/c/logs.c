@@ -1,5 +1,5 @@
 /* Messages that no call can answer with: cfut_set_log(). */
-#include "parts.h"
+#include "processes.h"
 
 struct messages {
     pthread_mutex_t lock;
@@ -221,8 +221,225 @@ static void failures_of_a_batch(void)
     CHECK_OK(cfut_set_log(NULL, NULL, NULL));
 }
 
-CHECK_MAIN(CASE(broken_executor_is_told), CASE(no_function_no_messages),
+/* ---- futures that were released unread ---- */
+
+static cfut_future *fail_later(cfut_executor *pool, const char *name)
+{
+    cfut_future *future = submit_once(pool, task_named(fail_named, name), NULL, 0);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) > 0);
+    return future;
+}
+
+static void released_unread(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_future *future = fail_later(pool, "print page"), *again = cfut_future_retain(future);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    cfut_future_release(again);
+    CHECK_EQ(messages.count, 0); /* somebody may look yet */
+    cfut_future_release(future);
+    expect_failure_told(&messages, "task print page failed with code 42: no paper");
+    check_close(pool);
+}
+
+static void see_by_wait(cfut_future *future) { CHECK_STATUS(cfut_future_wait(future, CFUT_NOW), CFUT_FAILED); }
+static void see_by_state(cfut_future *future) { CHECK_EQ(cfut_future_state(future), CFUT_STATE_FINISHED); }
+static void see_by_code(cfut_future *future) { CHECK_EQ(cfut_future_code(future), 42); }
+static void see_by_message(cfut_future *future) { CHECK_TEXT(cfut_future_message(future), "no paper"); }
+static void see_by_bytes(cfut_future *future) { CHECK(cfut_future_bytes(future, NULL) == NULL); }
+static void see_by_value(cfut_future *future) { CHECK(cfut_future_value(future) == NULL); }
+static void see_by_take(cfut_future *future) { CHECK(cfut_future_take(future) == NULL); }
+static void see_by_buffer(cfut_future *future) { CHECK(cfut_future_buffer(future) == NULL); }
+
+static void see_by_info(cfut_future *future)
+{
+    int64_t value;
+    CHECK_OK(cfut_future_info(future, CFUT_INFO_ATTEMPTS, &value));
+}
+
+static void see_by_callback(cfut_future *future)
+{
+    atomic_int calls = 0;
+    CHECK_OK(cfut_future_on_done(future, NULL, count_done, &calls, NULL));
+    CHECK_EQ(calls, 1);
+}
+
+static void see_by_group(cfut_future *future)
+{
+    size_t done;
+    CHECK_OK(cfut_wait_many(&future, 1, CFUT_WAIT_ANY, CFUT_NOW, NULL, &done));
+}
+
+static void see_by_queue(cfut_future *future)
+{
+    cfut_queue *queue = NULL;
+    cfut_future *taken = NULL;
+    CHECK_OK(cfut_queue_new(&queue));
+    CHECK_OK(cfut_queue_add(queue, future, 0));
+    CHECK_OK(cfut_queue_next(queue, CFUT_NOW, &taken, NULL));
+    cfut_future_release(taken);
+    cfut_queue_release(queue);
+}
+
+/* Whoever waits for it, asks for anything about it or hangs something on it has seen it. */
+static void ways_to_see_a_failure(void)
+{
+    static void (*const ways[])(cfut_future *) = {
+        see_by_wait, see_by_state,  see_by_code,     see_by_message, see_by_bytes, see_by_value,
+        see_by_take, see_by_buffer, see_by_callback, see_by_group,   see_by_queue, see_by_info,
+    };
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        for (int named = 0; named < 2; named++) {
+            cfut_future *future = named ? fail_later(pool, "print page") : NULL;
+            if (!named) {
+                future = submit(pool, fail_named, NULL, 0);
+                CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) == (int64_t)(2 * i + 1));
+            } else {
+                CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) == (int64_t)(2 * i + 2));
+            }
+            ways[i](future);
+            cfut_future_release(future);
+            CHECK_EQ(messages.count, 0);
+        }
+    }
+    check_close(pool);
+    CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
+/* A wait that timed out before the end has seen nothing. */
+static void wait_that_was_too_early(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    gate gate = GATE_CLOSED;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    gate_hold(pool, &gate);
+    cfut_future *future = submit_once(pool, task_named(fail_named, "print page"), NULL, 0);
+    CHECK_STATUS(cfut_future_wait(future, 1000000), CFUT_TIMEOUT);
+    latch_open(&gate.open);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) == 1);
+    cfut_future_release(future);
+    expect_failure_told(&messages, "print page");
+    check_close(pool);
+}
+
+/* The last one of a chain stands for all: its end is theirs. */
+static void end_of_a_chain(void)
+{
+    cfut_executor *pool = check_pool(1);
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_task *task = task_of(nothing_task);
+    cfut_future *first = submit_once(pool, task_named(fail_named, "print page"), NULL, 0);
+    cfut_future *second = piped(piped(first, pool, task), pool, task), *join = NULL;
+    cfut_task_free(task);
+    CHECK_OK(cfut_join(&second, 1, CFUT_JOIN_ALL, &join));
+    cfut_future_release(second);
+    cfut_future_release(join);
+    expect_failure_told(&messages, "print page");
+    check_close(pool);
+}
+
+static void promises_that_nobody_reads(void)
+{
+    struct messages messages = NO_MESSAGES;
+    cfut_promise *promise;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_future_release(by_hand(&promise)); /* given up on both sides */
+    cfut_promise_release(promise);
+    cfut_future *future = by_hand(&promise);
+    CHECK_OK(cfut_promise_set_cancelled(promise));
+    cfut_promise_release(promise);
+    cfut_future_release(future);
+    CHECK_EQ(messages.count, 0);
+    cfut_future_release(by_hand(&promise));
+    CHECK_OK(cfut_promise_fail(promise, 42, "no paper"));
+    cfut_promise_release(promise);
+    expect_failure_told(&messages, "a promise failed");
+}
+
+static void expect_told(struct messages *messages, int count, const char *words)
+{
+    CHECK_SOON(atomic_load(&messages->count) == count);
+    CHECK(last_has(messages, "print page"));
+    CHECK(last_has(messages, words));
+}
+
+static void expired_and_broken_ones(void)
+{
+    struct messages messages = NO_MESSAGES;
+    gate gate = GATE_CLOSED, second = GATE_CLOSED;
+    latch entered = LATCH_CLOSED, *at = &entered;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_executor *pool = check_pool(1);
+    cfut_task *task = task_named(obedient_task, "print page");
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, 1000000));
+    cfut_future_release(submit_once(pool, task, &at, sizeof at));
+    expect_told(&messages, 1, "expired");
+    gate_hold(pool, &gate);
+    task = task_named(nothing_task, "print page");
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_QUEUE_TIMEOUT_NS, 1000000));
+    cfut_future_release(submit_once(pool, task, NULL, 0));
+    CHECK_SOON(check_stat(pool, CFUT_STAT_EXPIRED) == 2);
+    latch_open(&gate.open); /* told of when it has left the queue */
+    expect_told(&messages, 2, "expired");
+    gate_hold(pool, &second);
+    cfut_future_release(submit_once(pool, task_named(nothing_task, "print page"), NULL, 0));
+    CHECK_STATUS(cfut_executor_shutdown(pool, CFUT_SHUTDOWN_CANCEL, CFUT_NOW), CFUT_TIMEOUT);
+    latch_open(&second.open);
+    check_close(pool);
+    CHECK_EQ(messages.count, 2); /* being cancelled is no failure */
+    struct detached detached = { LATCH_CLOSED, NULL }, *data = &detached;
+    pool = check_pool(1);
+    cfut_future_release(
+        submit_once(pool, task_named(detach_task, "print page"), &data, sizeof data));
+    latch_wait(&detached.kept);
+    cfut_promise_release(detached.promise);
+    expect_told(&messages, 3, "is broken");
+    check_close(pool);
+    CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
+/* ---- the same in processes ---- */
+
+static void failures_in_processes(void)
+{
+    struct messages messages = NO_MESSAGES;
+    CHECK_OK(cfut_set_log(note_message, &messages, NULL));
+    cfut_executor *pool = check_process_pool(1);
+    cfut_task *task = task_named(fail_named, "print page");
+    CHECK_OK(cfut_submit_task(pool, task, NULL, 0, NULL));
+    expect_told(&messages, 1, "failed with code 42: no paper");
+    cfut_future *future = submit_once(pool, task, NULL, 0);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_FAILED) == 2);
+    CHECK_EQ(messages.count, 1);
+    cfut_future_release(future);
+    expect_told(&messages, 2, "failed with code 42: no paper");
+    open_gate(1);
+    cfut_future_release(submit_call_once(pool, task_named(die_task, "print page"), 1, SIGKILL));
+    expect_told(&messages, 3, "crashed: worker ");
+    task = task_named(stubborn_task, "print page");
+    CHECK_OK(cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, 1000000));
+    cfut_future_release(submit_call_once(pool, task, 2, 0));
+    expect_told(&messages, 4, "expired");
+    future = submit(pool, fail_named, NULL, 0);
+    CHECK_STATUS(end_of(future), CFUT_FAILED);
+    CHECK_OK(cfut_executor_shutdown(pool, CFUT_SHUTDOWN_KILL, CFUT_NOW));
+    check_close(pool);
+    CHECK_EQ(messages.count, 4);
+    CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
+CHECK_MAIN_WORKER(board_make(), CASE(broken_executor_is_told), CASE(no_function_no_messages),
            CASE(argument_is_freed_when_replaced), CASE(function_may_call_the_library),
            CASE(failure_of_a_task_without_a_name), CASE(what_is_not_told),
            CASE(failure_without_a_future), CASE(failure_of_a_future_released_before),
-           CASE(failure_of_a_detached_task), CASE(failures_of_a_batch))
+           CASE(failure_of_a_detached_task), CASE(failures_of_a_batch), CASE(released_unread),
+           CASE(ways_to_see_a_failure), CASE(wait_that_was_too_early), CASE(end_of_a_chain),
+           CASE(promises_that_nobody_reads), CASE(expired_and_broken_ones),
+           CASE(failures_in_processes))

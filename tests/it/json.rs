@@ -143,7 +143,9 @@ impl Reader<'_> {
         }
         let mut text = String::new();
         loop {
-            let Some(letter) = self.rest.chars().next() else { return self.fail("no end of a text") };
+            let Some(letter) = self.rest.chars().next() else {
+                return self.fail("no end of a text");
+            };
             self.rest = &self.rest[letter.len_utf8()..];
             match letter {
                 '"' => return Ok(text),
@@ -194,7 +196,8 @@ fn reads_what_is_json_and_nothing_else() {
     let good = Json::parse(" {\"a\": [1, -2.5e3, \"\\u00e9\\n\"], \"b\": null} ").expect("JSON");
     assert_eq!(good.get("a").list()[1], Json::Number(-2500.0));
     assert_eq!(good.get("a").list()[2].text(), "é\n");
-    for bad in ["", "[1,]", "{\"a\":1,}", "[1 2]", "\"\n\"", "01", "[", "{\"a\":1,\"a\":2}", "1 2"] {
+    for bad in ["", "[1,]", "{\"a\":1,}", "[1 2]", "\"\n\"", "01", "[", "{\"a\":1,\"a\":2}", "1 2"]
+    {
         assert!(Json::parse(bad).is_err(), "{bad}");
     }
 }

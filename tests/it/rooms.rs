@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("checks", &["error", "platform", "sync", "unwind"]),
     // Futures know nobody who runs them.
     ("future", &["open", "log", "platform"]),
-    ("trace", &["open", "future", "platform"]),
+    ("trace", &["open", "future", "log", "platform"]),
     // Its text and its sink are the host's, so it counts user code and keeps a buffer.
     ("log", &["open", "future", "platform"]),
     // A pool knows no other executor, and nobody above.

@@ -512,6 +512,13 @@ suite!(
     failure_of_a_future_released_before,
     failure_of_a_detached_task,
     failures_of_a_batch,
+    released_unread,
+    ways_to_see_a_failure,
+    wait_that_was_too_early,
+    end_of_a_chain,
+    promises_that_nobody_reads,
+    expired_and_broken_ones,
+    failures_in_processes,
 );
 suite!(
     leaving:

@@ -52,9 +52,7 @@ fn check(said: &str) {
         let file = file.as_ref().expect("a file first");
         let is = match what.split_once(' ').unwrap_or((what, "")) {
             ("slices", _) => file.slices().count(),
-            ("outcome", name) => {
-                file.slices().filter(|slice| slice.outcome() == name).count()
-            }
+            ("outcome", name) => file.slices().filter(|slice| slice.outcome() == name).count(),
             ("named", name) => file.slices().filter(|slice| slice.name() == name).count(),
             ("marks", name) => {
                 let marks = file.marks(name);
@@ -155,7 +153,10 @@ fn check_event(event: &Json) {
     let has = |keys: &[&str]| keys.iter().for_each(|key| _ = event.get("args").get(key));
     match event.get("ph").text() {
         "X" => {
-            assert!(event.get("dur").number() >= 0.0 && event.get("ts").number() > 0.0, "{event:?}");
+            assert!(
+                event.get("dur").number() >= 0.0 && event.get("ts").number() > 0.0,
+                "{event:?}"
+            );
             has(&["queued_us", "outcome", "attempt"]);
         }
         "M" if event.get("name").text() == "events_lost" => panic!("{event:?}"),

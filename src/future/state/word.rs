@@ -54,6 +54,8 @@ pub(crate) const DRAINING: u32 = 1 << 11;
 pub(crate) const EXTRA: u32 = 1 << 12;
 pub(crate) const TAKEN: u32 = 1 << 13;
 pub(crate) const DETACHED: u32 = 1 << 14;
+/// The same bit of a settled word.
+pub(crate) const SEEN: u32 = DETACHED;
 pub(crate) const ARGS: u32 = 1 << 15;
 pub(crate) const LATE: u32 = 1 << 16;
 pub(crate) const RAN: u32 = 1 << 17;
@@ -135,6 +137,18 @@ impl Snapshot {
         Outcome::from_bits(self.low() >> OUTCOME_AT)
     }
 
+    /// It has no extras, and no outcome other than success.
+    #[inline(always)]
+    pub(crate) fn is_bare(self) -> bool {
+        !self.has(EXTRA | OUTCOME)
+    }
+
+    /// An outcome other than success is chosen.
+    #[inline(always)]
+    pub(crate) fn may_fail(self) -> bool {
+        self.has(OUTCOME)
+    }
+
     /// How a task ends whose function has returned 0.
     #[inline(always)]
     pub(crate) fn recorded_outcome(self) -> Outcome {
@@ -166,10 +180,12 @@ impl Snapshot {
         self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND) == 0
     }
 
-    /// The same of a cell of the first class.
+    /// The same of a cell of the first class that has succeeded, or has not settled.
     #[inline(always)]
     pub(crate) fn is_small(self) -> bool {
-        self.is_plain() && self.low() & CLASS == 0
+        const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
+        const HIGH_KIND: u32 = 0b100 << KIND_AT;
+        self.low() & (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND | CLASS | OUTCOME) == 0
     }
 
     /// A success without extras whose result is of the kind `payload`.
@@ -180,12 +196,12 @@ impl Snapshot {
             == Life::Finished as u32 | payload << PAYLOAD_AT
     }
 
-    /// The only reference is left to a plain cell of the first class.
+    /// The only reference is left to a plain cell of the first class that has succeeded.
     #[inline(always)]
     pub(crate) fn is_last_of_small(self) -> bool {
         const HIGH_PAYLOAD: u32 = 0b100 << PAYLOAD_AT;
         const HIGH_KIND: u32 = 0b100 << KIND_AT;
-        const OTHERS: u64 = (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND | CLASS) as u64;
+        const OTHERS: u64 = (EXTRA | ARGS | HIGH_PAYLOAD | HIGH_KIND | CLASS | OUTCOME) as u64;
         self.0 & (REFS | OTHERS) == ONE_REF
     }
 

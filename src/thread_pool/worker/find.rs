@@ -4,6 +4,7 @@ use super::idle::{LOOK_EVERY, pause};
 use super::run::Begun;
 use super::{FAIRNESS, Slot};
 use crate::future::cell::TaskRef;
+use crate::future::due;
 use crate::future::owner::attention;
 use crate::sync::{Ordering, fence};
 use crate::thread_pool::batch::BATCH;
@@ -16,6 +17,8 @@ use std::ptr;
 pub(super) enum Next {
     /// A started task, and when it began.
     Run(TaskRef, Begun),
+    /// What has become due by letting go of a task that was settled in the queue.
+    Calls,
     Leave,
 }
 
@@ -31,6 +34,9 @@ impl Slot {
                 self.stop_searching();
                 if let Some((task, begun)) = self.begin(entry) {
                     return Next::Run(task, begun);
+                }
+                if due::pending() {
+                    return Next::Calls;
                 }
             } else if !self.idle() {
                 return Next::Leave;

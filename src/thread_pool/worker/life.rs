@@ -97,8 +97,15 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     let slot = unsafe { slot.as_ref() };
     if slot.start() {
         let mut unusual = None;
-        while let Ok(Next::Run(task, begun)) = contain(|| slot.next(unusual.take())) {
-            slot.run(task, begun);
+        loop {
+            match contain(|| slot.next(unusual.take())) {
+                Ok(Next::Run(task, begun)) => slot.run(task, begun),
+                Ok(Next::Calls) => {
+                    slot.call_what_is_due();
+                    continue;
+                }
+                Ok(Next::Leave) | Err(_) => break,
+            }
             if !slot.is_forked() {
                 unusual = slot.run_straight();
             }
@@ -228,6 +235,7 @@ impl Slot {
             let _user = due::InUser::enter();
             run::run_started(task, |_, _| (!self.is_forked()).then_some((0, 0)))
         };
+        end.note_seen();
         due::run_pending();
         match ended {
             Ended::Settled(Outcome::Succeeded) => return true,
