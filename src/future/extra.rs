@@ -300,6 +300,10 @@ impl TaskCell {
         }
     }
 
+    pub(crate) fn shared_spec(&self) -> Option<Shared<Spec>> {
+        self.extra_in(self.snapshot()).and_then(|extra| extra.spec.clone())
+    }
+
     pub(crate) fn spec(&self) -> Option<&Spec> {
         self.extra_in(self.snapshot()).and_then(|extra| extra.spec.as_deref())
     }

@@ -71,6 +71,7 @@ pub(super) struct Child {
     pub(super) number: u32,
     pub(super) generation: u32,
     pub(super) phase: Phase,
+    pub(super) phase_since: Instant,
     /// 0 until the supervisor has told.
     pub(super) pid: i32,
     /// The worker is ready, but the supervisor has not told its number yet.
@@ -131,6 +132,7 @@ impl Child {
             number,
             generation,
             phase: Phase::Starting,
+            phase_since: now,
             pid: 0,
             early: false,
             wire,

@@ -41,6 +41,7 @@ impl Pool {
             return;
         }
         child.phase = Phase::Dying;
+        child.phase_since = Instant::now();
         child.why = why;
         self.note_kill(child, why);
         // Repeated until the supervisor says that it has ended.

@@ -99,6 +99,11 @@ impl Backlog {
             .find_map(|lane| self.lanes[lane].pop_front())
     }
 
+    /// The next one of each lane.
+    pub(super) fn fronts(&self) -> impl Iterator<Item = &TaskRef> {
+        self.lanes.iter().filter_map(VecDeque::front)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &TaskRef> {
         self.lanes.iter().rev().flatten()
     }

@@ -250,6 +250,7 @@ impl Pool {
     fn retire(&self, child: &mut Child, now: Instant) {
         if child.wire.push_exit() {
             child.phase = Life::Leaving;
+            child.phase_since = now;
             child.deadline = Some(now.plus(LEAVE_NS));
             child.wire.ring_worker();
         }

@@ -1,13 +1,13 @@
 //! What is going on in a pool: single figures, and everything as JSON.
 
-use super::child::{Phase as Life, Slot};
-use super::pool::Pool;
+use super::child::{Child, Phase as Life, Slot};
+use super::pool::{Pool, State};
+use crate::future::cell::TaskCell;
 use crate::platform::clock::Instant;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::sync::Ordering;
+use crate::trace::figures::{Figure, age_ns};
+use crate::trace::snapshot::{Head, SHOWN, Task, Tasks, Worker};
 use std::fmt::{self, Write};
-
-/// Queued tasks that a snapshot shows one by one.
-const SHOWN: usize = 100;
 
 impl Pool {
     pub(crate) fn figure(&self, figure: Figure) -> u64 {
@@ -28,10 +28,7 @@ impl Pool {
             Figure::Crashed => totals.crashed,
             Figure::Stolen => state.stolen,
             Figure::WorkersStarted => state.started,
-            Figure::OldestQueuedNs => {
-                let waiting = state.backlog.iter().map(|task| task.accepted_at()).min();
-                waiting.map_or(0, age_ns)
-            }
+            Figure::OldestQueuedNs => oldest_queued(&state).map_or(0, age_ns),
             Figure::MaxWorkers => u64::from(self.config.workers),
             Figure::Broken => {
                 drop(state);
@@ -57,72 +54,124 @@ impl Pool {
     /// Writes the pool's state as JSON.
     pub(crate) fn write_json(&self, out: &mut dyn Write) -> fmt::Result {
         self.refresh_all();
-        let totals = self.totals();
-        write!(out, "{{\"kind\":\"process_pool\",\"name\":")?;
-        write_text(out, self.config.name.as_bytes())?;
-        write!(out, ",\"phase\":\"{:?}\",\"broken\":", self.phase())?;
-        match self.reason() {
-            Some(reason) => write_text(out, reason.text.as_bytes())?,
-            None => out.write_str("null")?,
-        }
-        let state = self.state.lock();
-        write!(
-            out,
-            ",\"max_workers\":{},\"supervisor\":{},\"started\":{},\"average_ns\":{}",
-            self.config.workers,
-            state.supervisor.pid(),
-            state.started,
-            state.average_ns
-        )?;
-        write!(
-            out,
-            ",\"submitted\":{},\"queued\":{},\"running\":{},\"succeeded\":{},\"failed\":{},\
-             \"cancelled\":{},\"expired\":{},\"crashed\":{},\"taken_back\":{}",
-            totals.submitted,
-            totals.queued(),
-            totals.running(),
-            totals.succeeded,
-            totals.failed,
-            totals.cancelled,
-            totals.expired,
-            totals.crashed,
-            state.stolen
-        )?;
-        out.write_str(",\"workers\":[")?;
-        let now = Instant::now();
-        let mut comma = "";
-        for child in state.children() {
-            write!(
-                out,
-                "{comma}{{\"worker\":{},\"pid\":{},\"state\":\"{:?}\",\"given\":{},\"tasks\":[",
-                child.number, child.pid, child.phase, child.given
-            )?;
-            comma = ",";
-            let mut inner = "";
-            for &slot in &child.order {
-                let Slot::Handed(handed) = &child.slots[slot as usize] else { continue };
-                let task = &handed.task;
-                write!(out, "{inner}{{\"name\":")?;
-                write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-                if child.wire.is_started(slot) {
-                    let ran = now.0.saturating_sub(child.wire.started_ns(slot).unwrap_or(now.0));
-                    write!(out, ",\"state\":\"running\",\"task_ns\":{ran}}}")?;
-                } else {
-                    let age = age_ns(task.accepted_at());
-                    write!(out, ",\"state\":\"waiting\",\"age_ns\":{age}}}")?;
-                }
-                inner = ",";
-            }
-            out.write_str("]}")?;
-        }
-        out.write_str("],\"queue\":[")?;
-        comma = "";
-        for task in state.backlog.iter().take(SHOWN) {
-            write!(out, "{comma}{{\"age_ns\":{},\"name\":", age_ns(task.accepted_at()))?;
-            write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-            write!(out, ",\"state\":\"{:?}\"}}", task.snapshot().life())?;
-            comma = ",";
-        }
-        out.write_str("]}")
+        let reason = self.reason();
+        let (workers_started, stolen, average_ns, supervisor, oldest) = {
+            let state = self.state.lock();
+            let State { started, stolen, average_ns, .. } = *state;
+            (started, stolen, average_ns, state.supervisor.pid(), oldest_queued(&state))
+        };
+        let head = Head {
+            kind: "process_pool",
+            name: self.config.name.as_bytes(),
+            phase: self.phase(),
+            broken: reason.as_ref().map(|reason| reason.text.as_bytes()),
+            max_workers: u64::from(self.config.workers),
+            workers_started,
+            totals: self.totals(),
+            stolen,
+            // Tasks are detached in their workers, and run until they are settled.
+            detached: 0,
+            oldest_queued_ns: oldest.map_or(0, age_ns),
+        };
+        head.write(out)?;
+        write!(out, ",\"supervisor\":{supervisor},\"average_ns\":{average_ns},\"workers\":[")?;
+        self.write_workers(out)?;
+        let mut tasks = Tasks::new();
+        self.find_tasks(&mut tasks);
+        out.write_str("]")?;
+        tasks.write(out, head.all_tasks())?;
+        out.write_str("}")
     }
+
+    /// Some at a time, for there may be two thousand.
+    fn write_workers(&self, out: &mut dyn Write) -> fmt::Result {
+        const AT_ONCE: usize = 64;
+        let mut comma = "";
+        for first in (0..self.config.workers as usize * 2).step_by(AT_ONCE) {
+            let mut some = [None; AT_ONCE];
+            let now = Instant::now();
+            {
+                let state = self.state.lock();
+                let children = state.children.iter().skip(first);
+                for (place, child) in some.iter_mut().zip(children) {
+                    // SAFETY: P1: children are freed when they are taken out.
+                    *place = child.map(|child| shown(unsafe { child.as_ref() }, now));
+                }
+            }
+            for worker in some.iter().flatten() {
+                worker.write(out, comma)?;
+                comma = ",";
+            }
+        }
+        Ok(())
+    }
+
+    fn find_tasks(&self, tasks: &mut Tasks) {
+        let state = self.state.lock();
+        let now = Instant::now();
+        // Those that run, then those that wait with a worker.
+        for running in [true, false] {
+            for child in state.children() {
+                for &slot in &child.order {
+                    if !tasks.has_room() {
+                        return;
+                    }
+                    let Slot::Handed(handed) = &child.slots[slot as usize] else { continue };
+                    if child.wire.is_started(slot) != running {
+                        continue;
+                    }
+                    let task = &handed.task;
+                    let mut shown = Task::queued(task, Some(child.number), attempt_of(task));
+                    shown.run_ns = running.then(|| ran_ns(child, slot, now));
+                    tasks.push(shown);
+                }
+            }
+        }
+        // Of those that were settled meanwhile there may be any number.
+        for task in state.backlog.iter().take(4 * SHOWN) {
+            if !tasks.has_room() {
+                return;
+            }
+            if !task.snapshot().is_settled() {
+                tasks.push(Task::queued(task, None, attempt_of(task)));
+            }
+        }
+    }
+}
+
+/// How long the task in a slot has run, by its worker's word.
+fn ran_ns(child: &Child, slot: u16, now: Instant) -> u64 {
+    now.0.saturating_sub(child.wire.started_ns(slot).unwrap_or(now.0))
+}
+
+fn attempt_of(task: &TaskCell) -> u32 {
+    // Relaxed: P1.
+    let extra = task.extra_in(task.snapshot());
+    extra.map_or(0, |extra| extra.attempts.load(Ordering::Relaxed)) + 1
+}
+
+fn shown(child: &Child, now: Instant) -> Worker {
+    let running = child.order.iter().find(|&&slot| child.wire.is_started(slot));
+    let (state, state_ns) = match (child.phase, running) {
+        (Life::Ready, Some(&slot)) => ("running", ran_ns(child, slot, now)),
+        (Life::Ready, None) => ("idle", now.saturating_since(child.idle_since)),
+        (Life::Starting, _) => ("starting", now.saturating_since(child.phase_since)),
+        (Life::Leaving, _) => ("leaving", now.saturating_since(child.phase_since)),
+        (Life::Dying, _) => ("dying", now.saturating_since(child.phase_since)),
+    };
+    let queued = child.waiting() as u64;
+    Worker { number: child.number, pid: child.pid, tid: child.pid, state, state_ns, queued }
+}
+
+/// When the oldest waiting task was accepted. Lanes are in order but for tasks that come back to the
+/// front, which are older.
+fn oldest_queued(state: &State) -> Option<u64> {
+    let handed = state.children().flat_map(|child| {
+        let waiting = child.order.iter().filter(|&&slot| child.wire.is_handed(slot));
+        waiting.filter_map(|&slot| match &child.slots[slot as usize] {
+            Slot::Handed(handed) => Some(handed.task.accepted_at()),
+            _ => None,
+        })
+    });
+    handed.chain(state.backlog.fronts().map(|task| task.accepted_at())).min()
 }

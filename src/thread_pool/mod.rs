@@ -29,6 +29,7 @@
 //! | `worker/life` | how does its thread come and go? |
 //! | `worker/find` | which task is next? |
 //! | `worker/run`, `worker/straight` | how is it run, and how where nothing is unusual? |
+//! | `worker/named` | which tasks run, by their names? |
 //! | `worker/idle` | what if there is none? |
 //! | `sleep` | who sleeps, and who is woken? (`sleep.md` has the proof) |
 //! | `blocking`, `turn` | what if a task waits? |

@@ -1,13 +1,13 @@
 //! What is going on in a pool: single figures, and everything as JSON.
 
 use super::pool::Pool;
+use super::worker::Slot;
 use crate::future::cell::TaskCell;
+use crate::platform::process_id;
 use crate::sync::Ordering;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::trace::figures::{Figure, age_ns};
+use crate::trace::snapshot::{Head, Task, Tasks, Worker};
 use std::fmt::{self, Write};
-
-/// Queued tasks that a snapshot shows one by one.
-const SHOWN: usize = 100;
 
 impl Pool {
     pub(crate) fn figure(&self, figure: Figure) -> u64 {
@@ -38,86 +38,106 @@ impl Pool {
 
     /// Writes the pool's state as JSON.
     pub(crate) fn write_json(&self, out: &mut dyn Write) -> fmt::Result {
+        let reason = self.reason();
         let totals = self.totals();
-        let census = self.sleep.census();
-        write!(out, "{{\"kind\":\"thread_pool\",\"name\":")?;
-        write_text(out, self.config.name.as_bytes())?;
-        write!(out, ",\"phase\":\"{:?}\",\"broken\":", self.phase())?;
-        match self.reason() {
-            Some(reason) => write_text(out, reason.text.as_bytes())?,
-            None => out.write_str("null")?,
+        let head = Head {
+            kind: "thread_pool",
+            name: self.config.name.as_bytes(),
+            phase: self.phase(),
+            broken: reason.as_ref().map(|reason| reason.text.as_bytes()),
+            max_workers: u64::from(self.sleep.limits().most),
+            workers_started: self.roster.lock().started,
+            stolen: totals.stolen,
+            detached: self.detached_tasks(),
+            oldest_queued_ns: self.oldest_queued().map_or(0, age_ns),
+            totals,
+        };
+        head.write(out)?;
+        self.write_workers(out)?;
+        let mut tasks = Tasks::new();
+        for slot in self.slots() {
+            slot.show_running(&mut tasks);
         }
+        self.inbox.for_each(tasks.room(), |task| {
+            // SAFETY: under the inbox's lock its entries keep their tasks.
+            let task: &TaskCell = unsafe { task.as_ref() };
+            if task.snapshot().is_pending() {
+                tasks.push(Task::queued(task, None, 1));
+            }
+        });
+        tasks.write(out, head.all_tasks())?;
+        out.write_str("}")
+    }
+
+    fn write_workers(&self, out: &mut dyn Write) -> fmt::Result {
+        let census = self.sleep.census();
         write!(
             out,
-            ",\"max_workers\":{},\"awake\":{},\"idle\":{},\"blocked\":{},\"dormant\":{}",
-            self.sleep.limits().most,
+            ",\"awake\":{},\"idle\":{},\"blocked\":{},\"dormant\":{},\"workers\":[",
             census.awake(),
             census.idle(),
             census.blocked(),
             census.dormant()
         )?;
-        write!(
-            out,
-            ",\"submitted\":{},\"queued\":{},\"running\":{},\"detached\":{},\"succeeded\":{},\
-             \"failed\":{},\"cancelled\":{},\"expired\":{},\"stolen\":{},\"oldest_queued_ns\":{}",
-            totals.submitted,
-            totals.queued(),
-            totals.running(),
-            self.detached_tasks(),
-            totals.succeeded,
-            totals.failed,
-            totals.cancelled,
-            totals.expired,
-            totals.stolen,
-            self.oldest_queued().map_or(0, age_ns)
-        )?;
-        self.write_workers(out)?;
-        self.write_queue(out)?;
-        out.write_str("}")
-    }
-
-    fn write_workers(&self, out: &mut dyn Write) -> fmt::Result {
-        out.write_str(",\"workers\":[")?;
         let mut comma = "";
+        let pid = process_id();
         for slot in self.slots() {
-            let public = slot.public();
-            // Relaxed: figures.
-            let thread = public.thread.load(Ordering::Relaxed);
-            if thread == 0 {
-                continue;
+            if let Some(worker) = slot.shown(pid) {
+                worker.write(out, comma)?;
+                comma = ",";
             }
-            let since = public.since.load(Ordering::Relaxed);
-            write!(out, "{comma}{{\"worker\":{},\"thread\":{thread}", slot.number())?;
-            let state = match (since, public.blocked.load(Ordering::Relaxed)) {
-                (0, _) => "idle",
-                (_, true) => "blocked",
-                (_, false) => "running",
-            };
-            write!(out, ",\"state\":\"{state}\"")?;
-            if since != 0 {
-                write!(out, ",\"task_ns\":{}", age_ns(since))?;
-            }
-            write!(out, ",\"queued\":{}}}", slot.waiting())?;
-            comma = ",";
         }
         out.write_str("]")
     }
+}
 
-    fn write_queue(&self, out: &mut dyn Write) -> fmt::Result {
-        out.write_str(",\"queue\":[")?;
-        let mut result = Ok(());
-        let mut comma = "";
-        self.inbox.for_each(SHOWN, |task| {
-            // SAFETY: under the inbox's lock its entries keep their tasks.
-            let task: &TaskCell = unsafe { task.as_ref() };
-            result = result.and_then(|()| {
-                write!(out, "{comma}{{\"age_ns\":{},\"name\":", age_ns(task.accepted_at()))?;
-                write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-                write!(out, ",\"state\":\"{:?}\"}}", task.snapshot().life())
+impl Slot {
+    /// None without a thread.
+    fn shown(&self, pid: i32) -> Option<Worker> {
+        let public = self.public();
+        // Relaxed, all: figures.
+        let thread = public.thread.load(Ordering::Relaxed);
+        let since = public.since.load(Ordering::Relaxed);
+        let (state, since) = match (since, public.blocked.load(Ordering::Relaxed)) {
+            (0, _) => ("idle", public.rests_since.load(Ordering::Relaxed)),
+            (since, true) => ("blocked", since),
+            (since, false) => ("running", since),
+        };
+        (thread != 0).then(|| Worker {
+            number: u32::from(self.number()),
+            pid,
+            tid: thread,
+            state,
+            state_ns: age_ns(since),
+            queued: self.waiting() as u64,
+        })
+    }
+
+    /// The tasks on this worker's stack: those with options, and the one on top.
+    fn show_running(&self, tasks: &mut Tasks) {
+        let worker = Some(u32::from(self.number()));
+        // Relaxed: a figure.
+        let since = self.public().since.load(Ordering::Relaxed);
+        let top = self.for_each_named(|named| {
+            tasks.push(Task {
+                spec: Some(named.spec.clone()),
+                age_ns: age_ns(named.accepted),
+                run_ns: Some(age_ns(named.began)),
+                worker,
+                attempt: 1,
             });
-            comma = ",";
+            tasks.has_room()
         });
-        result?;
-        out.write_str("]")
+        if since != 0 && top != Some(since) {
+            let run_ns = age_ns(since);
+            // When it was accepted nobody else may ask: it is that old at least.
+            tasks.push(Task {
+                spec: None,
+                age_ns: run_ns,
+                run_ns: Some(run_ns),
+                worker,
+                attempt: 1,
+            });
+        }
     }
 }

@@ -6,6 +6,7 @@
 //! | `life` | how does its thread come and go? |
 //! | `find` | which task is next? |
 //! | `run` | how is a task run? |
+//! | `named` | which tasks does it run, by their names? |
 //! | `straight` | how is it run where nothing is unusual? |
 //! | `idle` | what if there is none? |
 //!
@@ -22,12 +23,14 @@
 mod find;
 mod idle;
 mod life;
+mod named;
 mod run;
 mod straight;
 
 pub(super) use life::{create, destroy_slot};
 pub(super) use run::Begun;
 
+use self::named::Newest;
 use super::batch::{BATCH, Batch};
 use super::pool::Pool;
 use super::queue::{Entry, Own, Theirs};
@@ -37,7 +40,8 @@ use crate::future::wait::WorkerHead;
 use crate::local::Local;
 use crate::platform::clock;
 use crate::sync::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell, fence,
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering, Padded, UnsafeCell,
+    fence,
 };
 use crate::trace::stats::Tally;
 use std::cell::Cell;
@@ -124,6 +128,10 @@ pub(super) struct Public {
     /// What it waits for, while it is in the table of blocked workers (`deadlock`).
     pub(super) awaited: AtomicPtr<TaskCell>,
     pub(super) next_blocked: AtomicPtr<Slot>,
+    /// When it last had nothing to do, in ticks.
+    pub(super) rests_since: AtomicU64,
+    /// The tasks with options on its stack.
+    named: Lock<Newest>,
     /// It has declared to block: the monitor leaves it alone.
     pub(super) blocked: AtomicBool,
     /// The thread that is being made has the duty of SEARCHING.
@@ -183,6 +191,8 @@ impl Slot {
             seen_at: AtomicU64::new(0),
             awaited: AtomicPtr::new(ptr::null_mut()),
             next_blocked: AtomicPtr::new(ptr::null_mut()),
+            rests_since: AtomicU64::new(0),
+            named: Lock::new(Newest::NONE),
             blocked: AtomicBool::new(false),
             born_searching: AtomicBool::new(false),
             batch_since: AtomicU64::new(0),

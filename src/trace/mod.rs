@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `stats` | how many tasks have come how far? |
 //! | `figures` | what can be asked of an executor? |
+//! | `snapshot` | how is all of it written down? |
 //! | `timeline` | what happened when, and where? |
 //! | `sheet` | how does that get into its file? |
 //! | `symbols` | what is a function called? |
@@ -16,6 +17,7 @@
 
 pub(crate) mod figures;
 mod sheet;
+pub(crate) mod snapshot;
 pub(crate) mod stats;
 mod symbols;
 pub(crate) mod timeline;

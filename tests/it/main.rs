@@ -13,6 +13,7 @@ mod manual;
 mod process_faults;
 mod process_suites;
 mod rooms;
+mod snapshots;
 mod sources;
 mod suites;
 mod support;

@@ -31,6 +31,8 @@ impl Slot {
         }
         let mine = self.mine();
         mine.just_ended.set(0);
+        // Relaxed: a figure.
+        self.public.rests_since.store(clock::ticks(), Ordering::Relaxed);
         if mine.has_turn.replace(false) {
             pool.turn.give();
         }

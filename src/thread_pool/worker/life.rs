@@ -315,6 +315,7 @@ impl Life {
         // Relaxed: figures for the monitor.
         this.public.seen_cpu.store(0, Ordering::Relaxed);
         this.public.seen_at.store(clock::ticks(), Ordering::Relaxed);
+        this.public.rests_since.store(clock::ticks(), Ordering::Relaxed);
         this.public.thread.store(thread::id(), Ordering::Relaxed);
         local::with(|local| {
             mine.local.set(local);

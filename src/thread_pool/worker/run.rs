@@ -1,5 +1,6 @@
 //! How a worker runs a task.
 
+use super::named::Named;
 use super::{FORKED, Frame, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
@@ -24,12 +25,17 @@ pub(in crate::thread_pool) struct Begun {
 
 impl Begun {
     pub(in crate::thread_pool) fn now(task: &TaskCell) -> Begun {
-        Begun::at(task, clock::ticks())
+        Begun::with(task, clock::ticks())
     }
 
     #[inline(always)]
-    fn at(task: &TaskCell, at: u64) -> Begun {
+    fn with(task: &TaskCell, at: u64) -> Begun {
         Begun { at, queued: at.saturating_sub(task.accepted_at()) }
+    }
+
+    /// When it began, in ticks.
+    pub(super) fn at(self) -> u64 {
+        self.at
     }
 
     #[inline(always)]
@@ -67,7 +73,7 @@ impl Slot {
             0 => clock::ticks(),
             end => end,
         };
-        let begun = Begun::at(&task, at);
+        let begun = Begun::with(&task, at);
         Some((task, begun))
     }
 
@@ -112,6 +118,9 @@ impl Slot {
         pool.arm(&task);
         let ended = {
             let mut watch = pool.watch(&task, begun);
+            let mut named = Named::of(&task, begun);
+            // SAFETY: the record is not moved, and goes after the answer.
+            let _shown = unsafe { self.show(named.as_mut()) };
             let frame =
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);

@@ -1,0 +1,180 @@
+//! The state of an executor as JSON: what `docs/snapshot.md` says of it.
+//!
+//! # Contract
+//! A snapshot is taken in steps, each under one lock of the executor at most, and what is seen
+//! there is copied into places of fixed size: no text is written and no memory is taken under a lock.
+//! So it costs the same with a million tasks as with `SHOWN`. Its parts are of moments that differ by
+//! as long as it takes.
+
+use super::figures::{age_ns, write_text};
+use super::stats::Totals;
+use crate::future::cell::TaskCell;
+use crate::future::extra::Spec;
+use crate::future::phase::Phase;
+use crate::shared::Shared;
+use std::fmt::{self, Write};
+
+/// Tasks that are shown one by one: those that run, then those that wait.
+pub(crate) const SHOWN: usize = 256;
+
+/// One of them.
+pub(crate) struct Task {
+    /// Its options, for its name.
+    pub(crate) spec: Option<Shared<Spec>>,
+    pub(crate) age_ns: u64,
+    /// None: it waits.
+    pub(crate) run_ns: Option<u64>,
+    pub(crate) worker: Option<u32>,
+    /// Which run of it this is, or will be.
+    pub(crate) attempt: u32,
+}
+
+impl Task {
+    /// One that waits. The caller keeps it from ending meanwhile.
+    pub(crate) fn queued(cell: &TaskCell, worker: Option<u32>, attempt: u32) -> Task {
+        let spec = cell.shared_spec();
+        Task { spec, age_ns: age_ns(cell.accepted_at()), run_ns: None, worker, attempt }
+    }
+}
+
+/// The tasks of a snapshot, as they are found.
+pub(crate) struct Tasks {
+    list: [Option<Task>; SHOWN],
+    count: usize,
+}
+
+impl Tasks {
+    pub(crate) fn new() -> Tasks {
+        Tasks { list: [const { None }; SHOWN], count: 0 }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.count < SHOWN
+    }
+
+    pub(crate) fn room(&self) -> usize {
+        SHOWN - self.count
+    }
+
+    pub(crate) fn push(&mut self, task: Task) {
+        if let Some(place) = self.list.get_mut(self.count) {
+            *place = Some(task);
+            self.count += 1;
+        }
+    }
+
+    /// `all`: how many there are, about.
+    pub(crate) fn write(&self, out: &mut dyn Write, all: u64) -> fmt::Result {
+        out.write_str(",\"tasks\":[")?;
+        let mut comma = "";
+        for task in self.list.iter().flatten() {
+            write!(out, "{comma}{{\"name\":")?;
+            comma = ",";
+            match name_of(task) {
+                Some(name) => write_text(out, name)?,
+                None => out.write_str("null")?,
+            }
+            let state = if task.run_ns.is_some() { "running" } else { "queued" };
+            write!(out, ",\"state\":\"{state}\",\"age_ns\":{},\"run_ns\":", task.age_ns)?;
+            write_number(out, task.run_ns)?;
+            out.write_str(",\"worker\":")?;
+            write_number(out, task.worker.map(u64::from))?;
+            write!(out, ",\"attempt\":{}}}", task.attempt)?;
+        }
+        let omitted = all.saturating_sub(self.count as u64);
+        write!(out, "],\"tasks_omitted\":{omitted}")
+    }
+}
+
+fn name_of(task: &Task) -> Option<&[u8]> {
+    let spec = task.spec.as_ref()?;
+    [&spec.name, &spec.function].into_iter().find(|name| !name.is_empty()).map(|n| n.as_bytes())
+}
+
+fn write_number(out: &mut dyn Write, number: Option<u64>) -> fmt::Result {
+    match number {
+        Some(number) => write!(out, "{number}"),
+        None => out.write_str("null"),
+    }
+}
+
+/// What is said of the executor as a whole.
+pub(crate) struct Head<'a> {
+    pub(crate) kind: &'static str,
+    pub(crate) name: &'a [u8],
+    pub(crate) phase: Phase,
+    pub(crate) broken: Option<&'a [u8]>,
+    pub(crate) max_workers: u64,
+    pub(crate) workers_started: u64,
+    pub(crate) totals: Totals,
+    pub(crate) stolen: u64,
+    /// Tasks whose functions have returned CFUT_DETACH; they are among those that run.
+    pub(crate) detached: u64,
+    pub(crate) oldest_queued_ns: u64,
+}
+
+impl Head<'_> {
+    /// Up to the workers; an object that is still open.
+    pub(crate) fn write(&self, out: &mut dyn Write) -> fmt::Result {
+        write!(out, "{{\"kind\":\"{}\",\"name\":", self.kind)?;
+        write_text(out, self.name)?;
+        let phase = match self.phase {
+            Phase::Open => "open",
+            Phase::Closing => "closing",
+            Phase::Ended => "ended",
+        };
+        write!(out, ",\"phase\":\"{phase}\",\"broken\":")?;
+        match self.broken {
+            Some(reason) => write_text(out, reason)?,
+            None => out.write_str("null")?,
+        }
+        let totals = &self.totals;
+        for (key, figure) in [
+            ("max_workers", self.max_workers),
+            ("workers_started", self.workers_started),
+            ("submitted", totals.submitted),
+            ("queued", totals.queued()),
+            ("running", totals.running() + self.detached),
+            ("detached", self.detached),
+            ("succeeded", totals.succeeded),
+            ("failed", totals.failed),
+            ("cancelled", totals.cancelled),
+            ("expired", totals.expired),
+            ("crashed", totals.crashed),
+            ("stolen", self.stolen),
+            ("oldest_queued_ns", self.oldest_queued_ns),
+        ] {
+            write!(out, ",\"{key}\":{figure}")?;
+        }
+        Ok(())
+    }
+
+    /// Queued and running ones.
+    pub(crate) fn all_tasks(&self) -> u64 {
+        self.totals.queued() + self.totals.running() + self.detached
+    }
+}
+
+/// One worker.
+#[derive(Clone, Copy)]
+pub(crate) struct Worker {
+    pub(crate) number: u32,
+    pub(crate) pid: i32,
+    pub(crate) tid: i32,
+    pub(crate) state: &'static str,
+    /// How long it has been in that state.
+    pub(crate) state_ns: u64,
+    /// Tasks that wait with it.
+    pub(crate) queued: u64,
+}
+
+impl Worker {
+    pub(crate) fn write(&self, out: &mut dyn Write, comma: &str) -> fmt::Result {
+        let Worker { number, pid, tid, state, state_ns, queued } = self;
+        write!(
+            out,
+            "{comma}{{\"worker\":{number},\"pid\":{pid},\"tid\":{tid},\"state\":\"{state}\",\
+             \"state_ns\":{state_ns},\"queued\":{queued}}}"
+        )
+    }
+}
