@@ -29,13 +29,14 @@ enum {
 };
 
 static const char USAGE[] =
-    "usage: crash_lab [--workers N] [TASK...]\n"
+    "usage: crash_lab [--workers N] [--trace FILE] [TASK...]\n"
     "\n"
     "Gives ill tasks to one pool of worker processes, one after the other (all of them, or each\n"
     "TASK), and 10 healthy ones after each. One line each: how it ended, how many of the\n"
     "healthy tasks have their results, and what the library says of it.\n"
     "\n"
     "  --workers N  worker processes; the default is 2\n"
+    "  --trace FILE write what happens as a timeline, for https://ui.perfetto.dev\n"
     "  --list       the tasks, and what each does\n"
     "  --help       this text\n"
     "\n"
@@ -259,6 +260,8 @@ static bool submit_ill(cfut_executor *pool, const struct ill *ill, cfut_future *
 {
     cfut_task *task = NULL;
     bool good = (cfut_task_new(ill->fn, &task) == CFUT_OK || failed("cfut_task_new")) &&
+                (cfut_task_set_text(task, CFUT_TASK_NAME, ill->name) == CFUT_OK ||
+                 failed("cfut_task_set_text")) &&
                 (!ill->endless ||
                  cfut_task_set(task, CFUT_TASK_RUN_TIMEOUT_NS, CFUT_MSEC(RUN_TIMEOUT_MS)) ==
                      CFUT_OK || failed("cfut_task_set")) &&
@@ -301,14 +304,16 @@ static bool run_one(cfut_executor *pool, const struct ill *ill)
     return good && ended == ill->expected && right == HEALTHY;
 }
 
-static cfut_executor *make_pool(int64_t workers)
+static cfut_executor *make_pool(int64_t workers, const char *trace)
 {
     cfut_executor *pool = NULL;
     cfut_options *options = cfut_options_new();
     if (cfut_options_set(options, CFUT_OPT_WORKERS, workers) != CFUT_OK)
         failed("--workers");
     else if (cfut_options_set(options, CFUT_OPT_MEMORY_LIMIT, MEMORY_LIMIT) != CFUT_OK ||
-             cfut_options_set_text(options, CFUT_OPT_NAME, "lab") != CFUT_OK)
+             cfut_options_set_text(options, CFUT_OPT_NAME, "lab") != CFUT_OK ||
+             (trace != NULL &&
+              cfut_options_set_text(options, CFUT_OPT_TRACE_FILE, trace) != CFUT_OK))
         failed("options");
     else if (cfut_process_pool_new(options, &pool) != CFUT_OK)
         failed("cfut_process_pool_new");
@@ -325,9 +330,9 @@ static bool is_wanted(const struct ill *ill, char **names, int count)
     return count == 0;
 }
 
-static int run(int64_t workers, char **names, int count)
+static int run(int64_t workers, const char *trace, char **names, int count)
 {
-    cfut_executor *pool = make_pool(workers);
+    cfut_executor *pool = make_pool(workers, trace);
     int wrong = 0;
     if (pool == NULL)
         return TROUBLE;
@@ -371,11 +376,13 @@ static bool is_known(char *name)
 int main(int argc, char **argv)
 {
     static const struct option options[] = { { "workers", required_argument, NULL, 'w' },
+                                             { "trace", required_argument, NULL, 't' },
                                              { "list", no_argument, NULL, 'l' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
     const struct rlimit no_core = { 0, 0 };
     int64_t workers = 2;
+    const char *trace = NULL;
     char *end;
     int option;
 
@@ -387,6 +394,9 @@ int main(int argc, char **argv)
             workers = strtoll(optarg, &end, 10);
             if (workers < 1 || *end != '\0')
                 return misused(optarg, "--workers wants a number above 0");
+            break;
+        case 't':
+            trace = optarg;
             break;
         case 'l':
             return list();
@@ -401,5 +411,5 @@ int main(int argc, char **argv)
             return misused(argv[i], "no such task; --list names them");
     }
     setrlimit(RLIMIT_CORE, &no_core); /* which workers inherit: crashes on purpose need no files */
-    return run(workers, argv + optind, argc - optind);
+    return run(workers, trace, argv + optind, argc - optind);
 }

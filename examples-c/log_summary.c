@@ -20,7 +20,7 @@
 enum { ALL_READ = 0, SOME_UNREADABLE = 1, TROUBLE = 2 }; /* exit statuses */
 
 static const char USAGE[] =
-    "usage: log_summary [-i] [--processes] [--workers N] DIRECTORY\n"
+    "usage: log_summary [-i] [--processes] [--workers N] [--trace FILE] DIRECTORY\n"
     "\n"
     "Counts, for each file of DIRECTORY, its lines and those with ERROR and with WARN in\n"
     "them, as grep -c does, and lists the files with the most errors first.\n"
@@ -28,6 +28,7 @@ static const char USAGE[] =
     "  -i, --ignore-case  count error, Error, ... as well, as grep -ci does\n"
     "  --processes        read them in worker processes, not on threads\n"
     "  --workers N        read N files at once; the default suits the machine\n"
+    "  --trace FILE       write what was read when, for https://ui.perfetto.dev\n"
     "  --help             this text\n"
     "\n"
     "Directories in DIRECTORY, pipes and devices are left out. A file that cannot be read\n"
@@ -145,12 +146,20 @@ static bool failed(const char *call)
     return complain(call, text);
 }
 
-/* One task for each file; its tag in the queue is the number of its row. */
-static bool submit_file(cfut_executor *pool, cfut_queue *queue, const struct job *job, size_t row)
+/* One task for each file, named for it; its tag in the queue is the number of its row. */
+static bool submit_file(cfut_executor *pool, cfut_queue *queue, const struct job *job, size_t row,
+                        const char *name)
 {
-    cfut_future *future;
-    if (cfut_submit(pool, count_file, job, sizeof *job, &future) != CFUT_OK)
-        return failed("cfut_submit");
+    cfut_future *future = NULL;
+    cfut_task *task = NULL;
+    bool good = (cfut_task_new(count_file, &task) == CFUT_OK || failed("cfut_task_new")) &&
+                (cfut_task_set_text(task, CFUT_TASK_NAME, name) == CFUT_OK ||
+                 failed("cfut_task_set_text")) &&
+                (cfut_submit_task(pool, task, job, sizeof *job, &future) == CFUT_OK ||
+                 failed("cfut_submit_task"));
+    cfut_task_free(task);
+    if (!good)
+        return false;
     cfut_status status = cfut_queue_add(queue, future, row);
     cfut_future_release(future); /* the queue has its own reference */
     return status == CFUT_OK || failed("cfut_queue_add");
@@ -169,7 +178,7 @@ static bool submit_all(cfut_executor *pool, cfut_queue *queue, const char *direc
         if (stat(job.path, &about) == 0 && !S_ISREG(about.st_mode))
             continue;
         table->rows[table->count] = (struct row){ .name = name };
-        if (!submit_file(pool, queue, &job, table->count++))
+        if (!submit_file(pool, queue, &job, table->count++, name))
             return false;
     }
     return true;
@@ -218,25 +227,30 @@ static bool print(const struct table *table)
     return fflush(stdout) == 0 || complain("standard output", strerror(errno));
 }
 
-static cfut_executor *make_pool(bool processes, int64_t workers)
+static cfut_executor *make_pool(bool processes, int64_t workers, const char *trace)
 {
     cfut_executor *pool = NULL;
     cfut_options *options = cfut_options_new();
     if (workers != 0 && cfut_options_set(options, CFUT_OPT_WORKERS, workers) != CFUT_OK)
         failed("--workers");
+    else if (cfut_options_set_text(options, CFUT_OPT_NAME, "logs") != CFUT_OK ||
+             (trace != NULL &&
+              cfut_options_set_text(options, CFUT_OPT_TRACE_FILE, trace) != CFUT_OK))
+        failed("cfut_options_set_text");
     else if ((processes ? cfut_process_pool_new : cfut_thread_pool_new)(options, &pool) != CFUT_OK)
         failed(processes ? "cfut_process_pool_new" : "cfut_thread_pool_new");
     cfut_options_free(options);
     return pool;
 }
 
-static int summarize(const char *directory, bool ignore_case, bool processes, int64_t workers)
+static int summarize(const char *directory, bool ignore_case, bool processes, int64_t workers,
+                     const char *trace)
 {
     struct table table = { NULL, 0, 0 };
     struct dirent **entries = NULL;
     cfut_queue *queue = NULL;
     bool good = false;
-    cfut_executor *pool = make_pool(processes, workers);
+    cfut_executor *pool = make_pool(processes, workers, trace);
     int count = scandir(directory, &entries, NULL, alphasort);
 
     if (count < 0)
@@ -271,10 +285,12 @@ int main(int argc, char **argv)
     static const struct option options[] = { { "ignore-case", no_argument, NULL, 'i' },
                                              { "processes", no_argument, NULL, 'p' },
                                              { "workers", required_argument, NULL, 'w' },
+                                             { "trace", required_argument, NULL, 't' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
     bool ignore_case = false, processes = false;
     int64_t workers = 0; /* the library's choice */
+    const char *trace = NULL;
     char *end;
     int option;
 
@@ -295,6 +311,9 @@ int main(int argc, char **argv)
                 return misused();
             }
             break;
+        case 't':
+            trace = optarg;
+            break;
         case 'h':
             return fputs(USAGE, stdout) < 0 ? TROUBLE : ALL_READ;
         default: /* getopt_long has said what is wrong */
@@ -305,5 +324,5 @@ int main(int argc, char **argv)
         complain("wrong arguments", "one directory is wanted");
         return misused();
     }
-    return summarize(argv[optind], ignore_case, processes, workers);
+    return summarize(argv[optind], ignore_case, processes, workers, trace);
 }

@@ -18,7 +18,7 @@
 enum { GOOD = 0, TROUBLE = 2 }; /* exit statuses */
 
 static const char USAGE[] =
-    "usage: primes [--count | --sieve] [--processes] [--workers N] NUMBER...\n"
+    "usage: primes [--count | --sieve] [--processes] [--workers N] [--trace FILE] NUMBER...\n"
     "\n"
     "Tells of each NUMBER whether it is prime, first in one thread, then on a thread pool, and\n"
     "how long each took.\n"
@@ -27,6 +27,7 @@ static const char USAGE[] =
     "  --sieve      the same by a sieve, for a NUMBER up to 1000000000\n"
     "  --processes  then in a pool of worker processes as well\n"
     "  --workers N  threads or processes of a pool; the default is one for each processor\n"
+    "  --trace FILE write the timeline of the last pool, for https://ui.perfetto.dev\n"
     "  --help       this text\n"
     "\n"
     "Exit status: 0 done, 2 trouble.\n";
@@ -111,7 +112,8 @@ enum way { SERIALLY, THREADS, PROCESSES, WAYS };
 struct plan {
     enum kind kind;
     int64_t workers;
-    enum way last; /* THREADS or PROCESSES: all up to it are done */
+    enum way last;     /* THREADS or PROCESSES: all up to it are done */
+    const char *trace; /* NULL: no timeline */
 };
 
 static bool complain(const char *what, const char *why)
@@ -161,6 +163,9 @@ static bool collect(cfut_future **futures, size_t count, uint64_t *results)
     return good;
 }
 
+/* What tasks are called in a timeline. */
+static const char *const TASK_NAMES[] = { "smallest divisor", "count primes", "sieve" };
+
 static bool run_on(cfut_executor *pool, const struct job *jobs, size_t count, uint64_t *results)
 {
     cfut_future **futures = calloc(count, sizeof(cfut_future *));
@@ -170,6 +175,8 @@ static bool run_on(cfut_executor *pool, const struct job *jobs, size_t count, ui
         complain("futures", "no memory");
     else if (cfut_task_new(work_task, &task) != CFUT_OK)
         failed("cfut_task_new");
+    else if (cfut_task_set_text(task, CFUT_TASK_NAME, TASK_NAMES[jobs->kind]) != CFUT_OK)
+        failed("cfut_task_set_text");
     else if (cfut_submit_many(pool, task, jobs, sizeof *jobs, count, futures) != CFUT_OK)
         failed("cfut_submit_many");
     else
@@ -180,12 +187,16 @@ static bool run_on(cfut_executor *pool, const struct job *jobs, size_t count, ui
 }
 
 /* All that differs between threads and processes. */
-static cfut_executor *make_pool(enum way way, int64_t workers)
+static cfut_executor *make_pool(enum way way, const struct plan *plan)
 {
     cfut_executor *pool = NULL;
     cfut_options *options = cfut_options_new();
-    if (cfut_options_set(options, CFUT_OPT_WORKERS, workers) != CFUT_OK)
+    if (cfut_options_set(options, CFUT_OPT_WORKERS, plan->workers) != CFUT_OK)
         failed("--workers");
+    else if (cfut_options_set_text(options, CFUT_OPT_NAME, "primes") != CFUT_OK ||
+             (plan->trace != NULL && way == plan->last &&
+              cfut_options_set_text(options, CFUT_OPT_TRACE_FILE, plan->trace) != CFUT_OK))
+        failed("cfut_options_set_text");
     else if ((way == PROCESSES ? cfut_process_pool_new : cfut_thread_pool_new)(options, &pool) !=
              CFUT_OK)
         failed(way == PROCESSES ? "cfut_process_pool_new" : "cfut_thread_pool_new");
@@ -252,7 +263,7 @@ static bool run_one(enum way way, const struct plan *plan, const struct job *job
         *time = seconds() - begin;
         return good;
     }
-    cfut_executor *pool = make_pool(way, plan->workers);
+    cfut_executor *pool = make_pool(way, plan);
     good = pool != NULL && run_on(pool, jobs, count, results);
     *time = seconds() - begin;
     cfut_executor_shutdown(pool, 0, CFUT_FOREVER); /* NULL is fine */
@@ -336,9 +347,10 @@ int main(int argc, char **argv)
                                              { "sieve", no_argument, NULL, 's' },
                                              { "processes", no_argument, NULL, 'p' },
                                              { "workers", required_argument, NULL, 'w' },
+                                             { "trace", required_argument, NULL, 't' },
                                              { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
-    struct plan plan = { DIVISOR, 0, THREADS };
+    struct plan plan = { DIVISOR, 0, THREADS, NULL };
     uint64_t workers;
     int option;
 
@@ -359,6 +371,9 @@ int main(int argc, char **argv)
         case 'w':
             if (!parse(optarg, 1, INT32_MAX, &workers))
                 return misused(optarg, "--workers wants a number above 0");
+            break;
+        case 't':
+            plan.trace = optarg;
             break;
         case 'h':
             return fputs(USAGE, stdout) < 0 ? TROUBLE : GOOD;

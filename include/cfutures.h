@@ -223,7 +223,7 @@
                                         chrome://tracing; emptied when the executor is made,
                                         complete when its shutdown has answered CFUT_OK, or
                                         with its end. Executors of a process may share one.
-                                        A task then costs about 2 us more on threads         */
+                                        Costs about 0.4 us a task: docs/timeline.md          */
 
 /* Task options, integer: cfut_task_set(). Time-outs: negative = none (default) */
 #define CFUT_TASK_QUEUE_TIMEOUT_NS 1 /* most time in the queue, or it is CFUT_EXPIRED        */
@@ -446,8 +446,12 @@ size_t cfut_last_error(char *buf,
 CFUT_API uint32_t cfut_cpu_count(void);
 
 /**
- * Sets where messages go that no call can answer with: the failure of a task whose future
- * nobody has, an executor that broke. Without it they are dropped.
+ * Sets where messages go that no call can answer with. Without it they are dropped.
+ * CFUT_LOG_ERROR: an executor broke, or a future failed, crashed, expired or broke, and its last
+ * reference went unseen: fire and forget, or nobody has waited for its end, asked for anything
+ * about it, taken it out of a queue, or hung a callback, a continuation or a join on it. The
+ * text has the task's name, its code and its message. CFUT_LOG_WARNING: something is done in a
+ * lesser way, such as a timeline that ends early.
  *
  * @param fn called with CFUT_LOG_ERROR or CFUT_LOG_WARNING and a text (borrowed for the call),
  * in whichever thread has something to say, several at once; NULL: no messages. It may call
@@ -602,7 +606,7 @@ cfut_status cfut_options_add_worker_env(struct cfut_options *options,
  * @param out owned. Written on CFUT_OK only.
  * @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
  * CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
- * nothing in this process.
+ * nothing in this process; CFUT_ESYS: CFUT_OPT_TRACE_FILE cannot be written.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -630,7 +634,7 @@ cfut_status cfut_thread_pool_new(const struct cfut_options *options,
  * @return CFUT_OK: the supervisor runs, workers start with the first tasks; CFUT_EINVAL: NULL out,
  * or options that contradict each other; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for
  * process pools, or pools nested more than 8 deep; CFUT_ENOENT: no worker program; CFUT_ESYS: no
- * descriptor, thread or process.
+ * descriptor, thread or process, or CFUT_OPT_TRACE_FILE cannot be written.
  * Thread: any. Blocks: until the supervisor has been executed, a millisecond or so. Since: 0.1.
  */
 CFUT_API
@@ -769,9 +773,11 @@ cfut_status cfut_executor_stat(struct cfut_executor *executor,
                                int64_t *out);
 
 /**
- * The state of an executor as JSON, for people and logs: counts, workers with their threads and
- * what they do, and up to 100 queued tasks with name and age. What it says may be out of date
- * when it is read; keys may be added in later versions.
+ * The state of an executor as JSON, for people and logs: counts, workers with process, thread and
+ * state, and up to 256 running and queued tasks with name, state, age, worker and attempt; the
+ * others are counted. docs/snapshot.md has the schema. What it says may be out of date when it is
+ * read, and a later call may need more room; keys may be added in later versions. It costs the same
+ * however many tasks are queued, and holds none of them up.
  *
  * @param executor borrowed.
  * @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.

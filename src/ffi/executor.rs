@@ -29,7 +29,7 @@ use std::ptr;
 /// @param out owned. Written on CFUT_OK only.
 /// @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
 /// CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
-/// nothing in this process.
+/// nothing in this process; CFUT_ESYS: CFUT_OPT_TRACE_FILE cannot be written.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
@@ -71,7 +71,7 @@ pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
 /// @return CFUT_OK: the supervisor runs, workers start with the first tasks; CFUT_EINVAL: NULL out,
 /// or options that contradict each other; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for
 /// process pools, or pools nested more than 8 deep; CFUT_ENOENT: no worker program; CFUT_ESYS: no
-/// descriptor, thread or process.
+/// descriptor, thread or process, or CFUT_OPT_TRACE_FILE cannot be written.
 /// Thread: any. Blocks: until the supervisor has been executed, a millisecond or so. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_process_pool_new(
@@ -358,9 +358,11 @@ fn figure(key: i32) -> Result<Figure> {
     })
 }
 
-/// The state of an executor as JSON, for people and logs: counts, workers with their threads and
-/// what they do, and up to 100 queued tasks with name and age. What it says may be out of date
-/// when it is read; keys may be added in later versions.
+/// The state of an executor as JSON, for people and logs: counts, workers with process, thread and
+/// state, and up to 256 running and queued tasks with name, state, age, worker and attempt; the
+/// others are counted. docs/snapshot.md has the schema. What it says may be out of date when it is
+/// read, and a later call may need more room; keys may be added in later versions. It costs the same
+/// however many tasks are queued, and holds none of them up.
 ///
 /// @param executor borrowed.
 /// @param buf written, NUL-terminated, as far as the text fits; NULL: only the length is asked for.

@@ -101,8 +101,12 @@ pub unsafe extern "C-unwind" fn cfut_cpu_count() -> u32 {
     guard::value(1, || Ok(cpu::cpus().usable))
 }
 
-/// Sets where messages go that no call can answer with: the failure of a task whose future
-/// nobody has, an executor that broke. Without it they are dropped.
+/// Sets where messages go that no call can answer with. Without it they are dropped.
+/// CFUT_LOG_ERROR: an executor broke, or a future failed, crashed, expired or broke, and its last
+/// reference went unseen: fire and forget, or nobody has waited for its end, asked for anything
+/// about it, taken it out of a queue, or hung a callback, a continuation or a join on it. The
+/// text has the task's name, its code and its message. CFUT_LOG_WARNING: something is done in a
+/// lesser way, such as a timeline that ends early.
 ///
 /// @param fn called with CFUT_LOG_ERROR or CFUT_LOG_WARNING and a text (borrowed for the call),
 /// in whichever thread has something to say, several at once; NULL: no messages. It may call

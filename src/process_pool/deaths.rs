@@ -43,7 +43,7 @@ impl Pool {
         child.phase = Phase::Dying;
         child.phase_since = Instant::now();
         child.why = why;
-        self.note_kill(child, why);
+        self.note_kill(state, child, why);
         // Repeated until the supervisor says that it has ended.
         child.deadline = Some(Instant::now().plus(REPEAT_NS));
         state.supervisor.kill(child.number, child.generation, signal::KILL, true);

@@ -99,7 +99,6 @@ impl Pool {
         self.restart_supervisor(round);
         if let Some(timeline) = &self.timeline {
             if !round.busy {
-                self.refresh_all();
                 timeline.sample_now(self.load());
             }
             timeline.tend();

@@ -84,7 +84,7 @@ pub(super) struct State {
     pub(super) warm: bool,
     pub(super) started: u64,
     pub(super) stolen: u64,
-    /// Workers that died and in whose place none has come, for the timeline.
+    /// Workers that died or were killed, and in whose place none has come, for the timeline.
     pub(super) missing: u32,
     /// The manager will look by itself for tasks that wait behind others.
     pub(super) looks_again: bool,

@@ -3,7 +3,7 @@
 //!
 //! Runs are noted outside of `state`; what happens to workers under it, which needs no system call.
 
-use super::child::{Child, Why};
+use super::child::{Child, Phase, Why};
 use super::pool::{Pool, State};
 use crate::future::cell::TaskRef;
 use crate::future::remote;
@@ -73,8 +73,9 @@ impl Pool {
         }
     }
 
-    pub(super) fn note_kill(&self, child: &Child, why: Why) {
+    pub(super) fn note_kill(&self, state: &mut State, child: &Child, why: Why) {
         let Some(timeline) = &self.timeline else { return };
+        state.missing = state.missing.saturating_add(1);
         let text: &[u8] = match why {
             Why::Stubborn => b"a task in it went on after it had been told to stop",
             Why::Shutdown => b"the shutdown of its pool",
@@ -92,7 +93,9 @@ impl Pool {
         let Some(timeline) = &self.timeline else { return };
         let row = row_of(timeline, child);
         if died {
-            state.missing = state.missing.saturating_add(1);
+            // Another one may have come already in the place of one that was killed.
+            let counted = child.phase == Phase::Dying;
+            state.missing = state.missing.saturating_add(u32::from(!counted));
             timeline.mark(row, "worker died", text);
         } else {
             timeline.mark(row, "worker left", b"");
@@ -105,8 +108,9 @@ impl Pool {
         }
     }
 
-    /// Tasks that wait, and that run.
+    /// Tasks that wait, and that run by now. Called with no lock held.
     pub(super) fn load(&self) -> (u64, u64) {
+        self.refresh_all();
         let totals = self.totals();
         (totals.queued(), totals.running())
     }

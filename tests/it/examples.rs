@@ -4,7 +4,9 @@
 mod pipeline;
 mod resize_images;
 
+use crate::json::Json;
 use crate::support::{build_with, library_dir, program, root, run, succeed, work_dir};
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -234,6 +236,53 @@ fn a_full_disk_is_noticed() {
         assert_eq!(code, 2, "{name}");
         assert!(complaint.contains("No space left"), "{complaint}");
     }
+}
+
+// ---- timelines ----
+
+/// Runs an example with `--trace`; how many runs of tasks of each name its file has.
+fn traced(name: &str, arguments: &[&str], last: &Path) -> BTreeMap<String, usize> {
+    let file = work_dir().join(format!("trace_{name}_{}.json", arguments.len()));
+    let mut command = example(name);
+    let (code, _, complaint) = result(command.args(arguments).arg("--trace").arg(&file).arg(last));
+    assert_eq!(code, 0, "{complaint}");
+    let text = fs::read_to_string(&file).expect("the file");
+    let events = Json::parse(&text).expect("JSON");
+    let mut runs = BTreeMap::new();
+    for event in events.list().iter().filter(|event| event.get("ph").text() == "X") {
+        *runs.entry(event.get("name").text().to_owned()).or_default() += 1;
+    }
+    draw(&file);
+    fs::remove_file(file).expect("removed");
+    runs
+}
+
+/// By the script that made the picture in the documents, where there is a Python.
+fn draw(file: &Path) {
+    let script = root().join("docs/timeline.py");
+    let Ok(output) = Command::new("python3").arg(script).arg(file).output() else {
+        return eprintln!("skipped: no python3 to draw {}", file.display());
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let svg = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"), "{svg}");
+}
+
+#[test]
+fn timelines_of_examples() {
+    let number = Path::new("1000");
+    for kind in [&["--count"][..], &["--count", "--processes"]] {
+        assert_eq!(traced("primes", kind, number), [("count primes".to_owned(), 10)].into());
+    }
+    let ill = traced("crash_lab", &[], Path::new("segfault"));
+    assert_eq!(ill.get("segfault"), Some(&1), "{ill:?}");
+    let logs = directory("timeline");
+    for name in ["a.log", "b.log"] {
+        fs::write(logs.join(name), "ERROR nothing works\n").expect("written");
+    }
+    let read = traced("log_summary", &[], &logs);
+    assert_eq!(read, [("a.log".to_owned(), 1), ("b.log".to_owned(), 1)].into());
+    refuses("primes", &["--trace", "/nonexistent/x", "7"], "CFUT_OPT_TRACE_FILE /nonexistent/x");
 }
 
 // ---- primes ----
