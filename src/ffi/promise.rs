@@ -220,13 +220,12 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail(
     code: i32,
     message: *const c_char,
 ) -> cfut_status {
-    let status = guard::status_then_calls(|| {
+    guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, text) =
             unsafe { (handle::borrow_promise(promise)?, failure(code, message)?) };
         put(&promise, Outcome::Failed, code, text, Payload::None)
-    });
-    status
+    })
 }
 
 /// Fails with details in bytes, which the future's getters give beside code and message.
@@ -245,7 +244,7 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
     data: *const c_void,
     len: usize,
 ) -> cfut_status {
-    let status = guard::status_then_calls(|| {
+    guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let (promise, text, data) = unsafe {
             (
@@ -256,8 +255,7 @@ pub unsafe extern "C-unwind" fn cfut_promise_fail_bytes(
         };
         let payload = promise::copy_bytes(&promise, data)?;
         put(&promise, Outcome::Failed, code, text, payload)
-    });
-    status
+    })
 }
 
 /// Fails with details in a pointer: how an exception of another language travels.

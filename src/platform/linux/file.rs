@@ -52,7 +52,7 @@ pub(crate) fn unlock(fd: &Fd) {
 
 /// Cuts the file behind `length` bytes, and goes on writing there. A device has no length.
 pub(crate) fn cut(fd: &Fd, length: u64) {
-    // SAFETY, both: our own descriptor.
+    // SAFETY: our own descriptor, in both calls.
     unsafe {
         if libc::ftruncate(fd.raw(), length as libc::off_t) == 0 {
             libc::lseek(fd.raw(), length as libc::off_t, libc::SEEK_SET);

@@ -65,7 +65,7 @@ impl Slot {
         mut look: impl FnMut(&Named) -> bool,
     ) -> Option<u64> {
         let newest = self.public.named.lock();
-        // SAFETY, both: in the list, whose lock is held.
+        // SAFETY: in the list, whose lock is held.
         let top = unsafe { newest.0.as_ref() };
         let mut next = top;
         while let Some(named) = next.filter(|named| look(named)) {
