@@ -198,7 +198,7 @@ impl Pool {
         let places = config.workers as usize * 2;
         children.try_reserve_exact(places).map_err(|_| no_memory())?;
         children.resize(places, None);
-        let timeline = Timeline::open(&config.trace_file, &config.name)?;
+        let timeline = Timeline::open(&config.trace_file, &config.name, false)?;
         let poller = Poller::new().map_err(|errno| {
             Error::new(
                 Kind::System,

@@ -110,7 +110,7 @@ impl Pool {
         slots.extend((0..threads).map(|_| AtomicPtr::new(ptr::null_mut())));
         let roster = Roster::new(threads).ok_or_else(no_memory)?;
         let monitor = Monitor::new(config.workers > 1);
-        let timeline = Timeline::open(&config.trace_file, &config.name)?;
+        let timeline = Timeline::open(&config.trace_file, &config.name, true)?;
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),

@@ -57,6 +57,8 @@ pub(crate) struct Slice {
 pub(crate) struct Timeline {
     sheet: Shared<Sheet>,
     name: Text,
+    /// Marks are made with no lock held, and may wait for the disk.
+    marks_wait: bool,
     host: i32,
     symbols: Symbols,
     /// When the counters were last noted, and what they were.
@@ -66,8 +68,9 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// None without a path.
-    pub(crate) fn open(path: &Text, name: &Text) -> Result<Option<Timeline>> {
+    /// None without a path. `marks_wait`: the executor holds no lock when it makes marks and names
+    /// rows.
+    pub(crate) fn open(path: &Text, name: &Text, marks_wait: bool) -> Result<Option<Timeline>> {
         if path.is_empty() {
             return Ok(None);
         }
@@ -76,6 +79,7 @@ impl Timeline {
         let timeline = Timeline {
             sheet,
             name,
+            marks_wait,
             host: process_id(),
             symbols: Symbols::new(),
             sampled_at: AtomicU64::new(0),
@@ -107,7 +111,7 @@ impl Timeline {
                 self.write_worker(&mut event, number)?;
                 event.write_str("}}")
             });
-            self.put(&event, written);
+            self.put(&event, written, self.marks_wait);
             event = Event::new();
         }
         let written = event.begin("thread_name", "M", row, Instant(0)).and_then(|()| {
@@ -115,7 +119,7 @@ impl Timeline {
             self.write_worker(&mut event, number)?;
             event.write_str("}}")
         });
-        self.put(&event, written);
+        self.put(&event, written, self.marks_wait);
     }
 
     fn name_process(&self, process: i32, name: &[u8]) {
@@ -126,7 +130,7 @@ impl Timeline {
             write_text(&mut event, name)?;
             event.write_str("}}")
         });
-        self.put(&event, written);
+        self.put(&event, written, self.marks_wait);
     }
 
     fn shown_name(&self) -> &[u8] {
@@ -141,7 +145,7 @@ impl Timeline {
         write!(event, "-{number}\"")
     }
 
-    /// Something that happened to a worker or the executor. May be called under any lock.
+    /// Something that happened to a worker or the executor.
     pub(crate) fn mark(&self, row: Row, what: &str, text: &[u8]) {
         let mut event = Event::new();
         let written = event.begin(what, "i", row, Instant::now()).and_then(|()| {
@@ -153,7 +157,7 @@ impl Timeline {
             }
             event.write_str("}")
         });
-        self.put(&event, written);
+        self.put(&event, written, self.marks_wait);
     }
 
     /// Writes the run of a task. Not under a lock that tasks need: the disk may have to take others
@@ -194,7 +198,7 @@ impl Timeline {
         }
     }
 
-    /// Notes the counters, if they have changed.
+    /// Notes the counters, if they have changed. Not under a lock.
     pub(crate) fn sample_now(&self, (queued, running): (u64, u64)) {
         let both = queued << 32 | running & u64::from(u32::MAX);
         // Relaxed: as in `sample`.
@@ -214,7 +218,7 @@ impl Timeline {
                 self.host, self.host
             )
         })();
-        self.put(&event, written);
+        self.put(&event, written, true);
     }
 
     /// Has what was noted under a lock written, if it has become much. Not under a lock.
@@ -222,8 +226,13 @@ impl Timeline {
         self.sheet.tend();
     }
 
-    fn put(&self, event: &Event, written: fmt::Result) {
-        if written.is_ok() && !self.is_closed() {
+    fn put(&self, event: &Event, written: fmt::Result, waits: bool) {
+        if written.is_err() || self.is_closed() {
+            return;
+        }
+        if waits {
+            self.sheet.put_for_certain(event.as_bytes());
+        } else {
             self.sheet.put(event.as_bytes());
         }
     }

@@ -176,7 +176,7 @@ static void processes_at_work(void)
 }
 
 /* The second run of a task is told from the first. */
-static void attempts_are_told(void)
+static void attempts_in_processes(void)
 {
     cfut_executor *pool = check_process_pool(1);
     cfut_task *task = task_named(die_task, "again");
@@ -379,6 +379,6 @@ static void statistics_of_processes(void)
 
 CHECK_MAIN_WORKER(board_make(), CASE(threads_at_work), CASE(tasks_that_run_tasks),
                   CASE(many_are_counted), CASE(detached_and_broken), CASE(processes_at_work),
-                  CASE(attempts_are_told), CASE(length_is_told), CASE(snapshots_while_threads_run),
+                  CASE(attempts_in_processes), CASE(length_is_told), CASE(snapshots_while_threads_run),
                   CASE(snapshots_while_processes_run), CASE(statistics_of_threads),
                   CASE(stolen_tasks_are_counted), CASE(statistics_of_processes))

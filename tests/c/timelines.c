@@ -230,7 +230,7 @@ static void tasks_of_processes(void)
     close_now(pool);
 }
 
-static void deaths_and_kills(void)
+static void deaths_and_kills_of_processes(void)
 {
     printf("file %s\n", file_of(0));
     cfut_executor *pool = check_process_pool_with(traced(1, file_of(0)));
@@ -249,7 +249,7 @@ static void deaths_and_kills(void)
 }
 
 /* Each run of a task that is run again is a slice. */
-static void attempts_are_slices(void)
+static void attempts_in_processes(void)
 {
     printf("file %s\n", file_of(0));
     cfut_executor *pool = check_process_pool_with(traced(1, file_of(0)));
@@ -276,7 +276,7 @@ static int32_t find_file_task(cfut_promise *self, const void *data, size_t lengt
     return found;
 }
 
-static void workers_do_not_have_the_file(void)
+static void worker_processes_lack_the_file(void)
 {
     const char *path = file_of(0);
     printf("file %s\n", path);
@@ -291,7 +291,7 @@ static void workers_do_not_have_the_file(void)
 
 /* ---- files ---- */
 
-static void executors_that_share_a_file(void)
+static void threads_and_processes_share_a_file(void)
 {
     printf("file %s\n", file_of(0));
     cfut_executor *threads = check_pool_with(traced(1, file_of(0)));
@@ -352,29 +352,35 @@ static void note_message(int32_t level, const char *message, void *arg)
 }
 
 /* The log is told once, the executor goes on, and what was written can be read. */
-static void disk_that_is_full(void)
+static void run_out_of_disk(bool processes)
 {
     struct rlimit limit = { 300007, 300007 };
     atomic_int messages = 0;
     struct stat state;
     CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
     CHECK_OK(cfut_set_log(note_message, &messages, NULL));
-    for (int kind = 0; kind < 2; kind++) {
-        cfut_options *options = traced(2, file_of(kind));
-        cfut_executor *pool =
-            kind == 0 ? check_pool_with(options) : check_process_pool_with(options);
-        run_many(pool, task_named(nothing_task, "one of many"), 10000);
-        CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
-        CHECK_EQ(check_stat(pool, CFUT_STAT_SUCCEEDED), 10000);
-        close_now(pool);
-        CHECK_OK(cfut_quiesce(CFUT_FOREVER));
-        CHECK_EQ(messages, kind + 1);
-        CHECK_EQ(stat(file_of(kind), &state), 0);
-        CHECK(state.st_size > 290000);
-        fflush(stdout);
-        printf("file %s\n", file_of(kind));
-    }
+    cfut_options *options = traced(2, file_of(0));
+    cfut_executor *pool = processes ? check_process_pool_with(options) : check_pool_with(options);
+    run_many(pool, task_named(nothing_task, "one of many"), 10000);
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    CHECK_EQ(check_stat(pool, CFUT_STAT_SUCCEEDED), 10000);
+    close_now(pool);
+    CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+    CHECK_EQ(messages, 1);
+    CHECK_EQ(stat(file_of(0), &state), 0);
+    CHECK(state.st_size > 290000);
+    printf("file %s\n", file_of(0));
     CHECK_OK(cfut_set_log(NULL, NULL, NULL));
+}
+
+static void disk_that_is_full(void)
+{
+    run_out_of_disk(false);
+}
+
+static void disk_that_is_full_beside_processes(void)
+{
+    run_out_of_disk(true);
 }
 
 /* Without a shutdown the file is complete when the last thread has gone. */
@@ -423,7 +429,8 @@ static void other_processes_are_refused(void)
 
 CHECK_MAIN_WORKER(board_make(), CASE(tasks_of_threads), CASE(names_are_escaped),
                   CASE(names_of_functions), CASE(ends_of_every_kind), CASE(tasks_of_other_threads),
-                  CASE(tasks_of_processes), CASE(deaths_and_kills), CASE(attempts_are_slices),
-                  CASE(workers_do_not_have_the_file), CASE(executors_that_share_a_file),
+                  CASE(tasks_of_processes), CASE(deaths_and_kills_of_processes), CASE(attempts_in_processes),
+                  CASE(worker_processes_lack_the_file), CASE(threads_and_processes_share_a_file),
                   CASE(file_is_emptied), CASE(files_that_cannot_be_written),
-                  CASE(disk_that_is_full), CASE(released_only), CASE(other_processes_are_refused))
+                  CASE(disk_that_is_full), CASE(disk_that_is_full_beside_processes),
+                  CASE(released_only), CASE(other_processes_are_refused))

@@ -26,7 +26,7 @@ snapshots!(
     many_are_counted,
     detached_and_broken,
     processes_at_work,
-    attempts_are_told,
+    attempts_in_processes,
     length_is_told,
     snapshots_while_threads_run,
     snapshots_while_processes_run,
