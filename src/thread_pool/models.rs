@@ -59,6 +59,7 @@ fn new_pool(change: impl FnOnce(&mut Config)) -> OwnerRef {
         linger_ns: 0,
         waiters_help: false,
         name: Text::EMPTY,
+        trace_file: Text::EMPTY,
         initializer: None,
         hooks: None,
     };

@@ -88,7 +88,8 @@ impl Timeline {
         };
         let mut command = [0; 32];
         let length = memory::read_small_file(c"/proc/self/comm", &mut command).unwrap_or(0);
-        timeline.name_process(timeline.host, command[..length].trim_ascii_end());
+        let command = command[..length].trim_ascii_end();
+        timeline.name("process_name", timeline.host(), |event| write_text(event, command));
         Ok(Some(timeline))
     }
 
@@ -104,30 +105,17 @@ impl Timeline {
 
     /// Names the row of a worker.
     pub(crate) fn name_worker(&self, row: Row, number: u32) {
-        let mut event = Event::new();
         if row.process != self.host {
-            let written = event.begin("process_name", "M", row, Instant(0)).and_then(|()| {
-                event.write_str(",\"args\":{\"name\":")?;
-                self.write_worker(&mut event, number)?;
-                event.write_str("}}")
-            });
-            self.put(&event, written, self.marks_wait);
-            event = Event::new();
+            self.name("process_name", row, |event| self.write_worker(event, number));
         }
-        let written = event.begin("thread_name", "M", row, Instant(0)).and_then(|()| {
-            event.write_str(",\"args\":{\"name\":")?;
-            self.write_worker(&mut event, number)?;
-            event.write_str("}}")
-        });
-        self.put(&event, written, self.marks_wait);
+        self.name("thread_name", row, |event| self.write_worker(event, number));
     }
 
-    fn name_process(&self, process: i32, name: &[u8]) {
+    fn name(&self, what: &str, row: Row, write: impl FnOnce(&mut Event) -> fmt::Result) {
         let mut event = Event::new();
-        let row = Row::of_process(process);
-        let written = event.begin("process_name", "M", row, Instant(0)).and_then(|()| {
+        let written = event.begin(what, "M", row, Instant(0)).and_then(|()| {
             event.write_str(",\"args\":{\"name\":")?;
-            write_text(&mut event, name)?;
+            write(&mut event)?;
             event.write_str("}}")
         });
         self.put(&event, written, self.marks_wait);

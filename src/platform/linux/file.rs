@@ -33,6 +33,9 @@ pub(crate) fn open(path: &CStr) -> Result<(Fd, Identity), Errno> {
         libc::S_IFREG | libc::S_IFCHR => {}
         _ => return Err(Errno(libc::EINVAL)),
     }
+    // Only the opening was not to wait.
+    // SAFETY: our own descriptor.
+    unsafe { libc::fcntl(fd.raw(), libc::F_SETFL, 0) };
     Ok((fd, Identity { device: stat.st_dev, inode: stat.st_ino }))
 }
 
