@@ -607,7 +607,7 @@ cfut_status cfut_options_add_worker_env(struct cfut_options *options,
  * @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
  * CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
  * nothing in this process; CFUT_ESYS: CFUT_OPT_TRACE_FILE cannot be written.
- * Thread: any. Blocks: no. Since: 0.1.
+ * Thread: any. Blocks: no (but for the opening of that file). Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_thread_pool_new(const struct cfut_options *options,

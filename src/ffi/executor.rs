@@ -30,7 +30,7 @@ use std::ptr;
 /// @return CFUT_OK; CFUT_EINVAL: NULL out, or options that contradict each other; CFUT_ENOMEM;
 /// CFUT_ENOTSUP: an option that is not for thread pools; CFUT_ENOENT: the initializer's name means
 /// nothing in this process; CFUT_ESYS: CFUT_OPT_TRACE_FILE cannot be written.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// Thread: any. Blocks: no (but for the opening of that file). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_thread_pool_new(
     options: *const cfut_options,
