@@ -140,7 +140,7 @@ fn wait_slowly(future: *mut cfut_future, timeout_ns: i64) -> cfut_status {
 fn wait_now(cell: &TaskCell) -> cfut_status {
     let seen = cell.snapshot();
     if seen.is_settled() {
-        cell.note_seen();
+        cell.note_seen_in(seen);
         status::of_outcome(seen.outcome())
     } else if cell.is_inherited() {
         inherited()

@@ -508,7 +508,7 @@ unsafe fn destroy_slowly(cell: NonNull<TaskCell>) -> bool {
     // SAFETY: by the contract this thread is alone with it.
     let this = unsafe { cell.as_ref() };
     let seen = this.snapshot();
-    if this.is_unseen() {
+    if this.is_unseen(seen) {
         // SAFETY: the cell is alone, so its link is free (F7).
         unsafe { due::push_dying(cell) };
         return false;

@@ -308,7 +308,7 @@ fn consume_args(cell: &TaskCell) -> Option<(FreeFn, *mut c_void)> {
 fn perform_dying(cell: NonNull<TaskCell>) {
     // SAFETY: the list holds the only pointer to it.
     let this = unsafe { cell.as_ref() };
-    if this.is_unseen() {
+    if this.is_unseen(this.snapshot()) {
         unseen::report(this);
     }
     if let Ok(Some((free, argument))) = contain(|| consume_args(this)) {

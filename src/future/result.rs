@@ -193,7 +193,7 @@ impl TaskCell {
         if !seen.is_settled() || seen.is_bare() {
             return;
         }
-        self.note_seen();
+        self.note_seen_in(seen);
         let Some(extra) = self.extra_in(seen) else { return };
         // AcqRel: one reader gives the bytes back; it has seen the charge.
         let bytes = extra.charged.swap(0, Ordering::AcqRel);

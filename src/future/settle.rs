@@ -213,7 +213,7 @@ impl WorkList {
         let user_has_calls = callbacks || seen.has(ARGS);
         cell.state.unlock(0, if user_has_calls { 0 } else { DRAINING | HOOKS });
         if callbacks || !hook.is_null() {
-            cell.note_seen();
+            cell.note_seen_in(seen);
         }
         while let Some(this) = NonNull::new(hook) {
             // SAFETY: out of the ring and ours.

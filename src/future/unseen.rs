@@ -23,7 +23,13 @@ impl TaskCell {
     /// Somebody knows how the future has ended, if it has.
     #[inline(always)]
     pub(crate) fn note_seen(&self) {
-        if self.snapshot().may_fail() {
+        self.note_seen_in(self.snapshot());
+    }
+
+    /// The same, where the word is at hand.
+    #[inline(always)]
+    pub(crate) fn note_seen_in(&self, seen: Snapshot) {
+        if seen.may_fail() {
             self.note_failure_seen();
         }
     }
@@ -37,12 +43,11 @@ impl TaskCell {
         }
     }
 
-    /// No reference is left, and nobody knows how the future has ended.
-    pub(super) fn is_unseen(&self) -> bool {
-        let seen = self.snapshot();
-        let given_up = self.kind() == Kind::Promise && seen.outcome() == Outcome::Broken;
+    /// No reference is left, and nobody knows how the future has ended; `seen` is the word.
+    pub(super) fn is_unseen(&self, seen: Snapshot) -> bool {
         // A promise made by hand that was given up with its future: nothing was tried.
-        fails(seen) && !seen.has(SEEN) && !given_up
+        let given_up = || self.kind() == Kind::Promise && seen.outcome() == Outcome::Broken;
+        fails(seen) && !seen.has(SEEN) && !given_up()
     }
 }
 

@@ -132,7 +132,7 @@ impl<'a> Wait<'a> {
         loop {
             let seen = self.cell.snapshot();
             if seen.is_settled() {
-                self.cell.note_seen();
+                self.cell.note_seen_in(seen);
                 return Step::Settled(seen.outcome());
             }
             if self.cell.is_inherited() {
