@@ -77,7 +77,8 @@
 //!     that is damaged ends its worker.
 //!
 //! # Locks
-//! `state` → a cell's LOCK; `timers`, `bound`, the notifier's queue: nothing inside.
+//! `state` → a cell's LOCK, the buffer of the timeline; `timers`, `bound`, the notifier's queue:
+//! nothing inside.
 //!
 //! # Errors
 //! A submit is refused, or the task ends. A worker that cannot start counts against the restart

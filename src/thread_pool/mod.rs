@@ -57,9 +57,9 @@
 //!
 //! # Locks, and the order in which they nest
 //! `sleep.idle` → `inbox` or `roster`; a cell's LOCK → `reason`; the table of waits → a cell's
-//! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers` and `bound` have none
-//! inside. Under each of them there may be the depot lock of `future::arena`, and nothing under
-//! that. No user code under any.
+//! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers`, `bound` and the tasks of
+//! `worker/named` have none inside; the timeline is written to under none. Under each of them there
+//! may be the depot lock of `future::arena`, and nothing under that. No user code under any.
 //!
 //! # Errors
 //! A pool works with the threads it gets: only a submit that finds none at all, and cannot
