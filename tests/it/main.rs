@@ -9,6 +9,7 @@ mod header;
 mod headers;
 mod lints;
 mod manual;
+mod map_suites;
 mod process_faults;
 mod process_suites;
 mod rooms;
