@@ -261,6 +261,42 @@ static inline void bench_check_sum(uint64_t sum)
         bench_die("wrong sum");
 }
 
+/* ---- Work for loops over a range: a short chain of steps for each number ---- */
+
+enum { BENCH_LOOP_STEPS = 8 };
+
+/* Loops over `tasks` numbers: so many that the case takes about half a second on one core. */
+static inline size_t bench_loops(const struct bench *b)
+{
+    return 16000000 / (b->tasks + 100) + 10;
+}
+
+static inline void bench_loop(uint64_t *numbers, size_t begin, size_t end)
+{
+    for (size_t i = begin; i < end; i++) {
+        uint64_t x = numbers[i] + i + 1;
+        for (int step = 0; step < BENCH_LOOP_STEPS; step++) {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+        }
+        numbers[i] = x;
+    }
+}
+
+/* The numbers after so many loops. */
+static inline void bench_check_loops(const struct bench *b, const uint64_t *numbers, size_t loops)
+{
+    uint64_t *expected = (uint64_t *)calloc(b->tasks, sizeof *expected);
+    if (!expected)
+        bench_die("no memory");
+    for (size_t i = 0; i < loops; i++)
+        bench_loop(expected, 0, b->tasks);
+    if (memcmp(expected, numbers, b->tasks * sizeof *numbers) != 0)
+        bench_die("wrong numbers");
+    free(expected);
+}
+
 /* How many futures fib(n) needs when every call with n > 1 hands one half on. */
 static inline double bench_fib_spawns(uint64_t n)
 {

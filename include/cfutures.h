@@ -230,7 +230,8 @@
 #define CFUT_TASK_RUN_TIMEOUT_NS 2   /* most time it may run: then it is CFUT_EXPIRED at once,
                                         its stop flag is raised, and what it still answers is
                                         dropped                                              */
-#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe()  */
+#define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe();
+                                        maps: for all of it                                  */
 #define CFUT_TASK_GRACE_NS 4         /* processes: how long it may go on after a time-out or
                                         CFUT_CANCEL_KILL before its worker is killed; default
                                         100 ms, negative: for ever                           */
@@ -238,9 +239,12 @@
                                         and then a low one is, so that it is not starved     */
 #define CFUT_TASK_ATTEMPTS 6         /* processes: how often it is started if its worker dies
                                         in it; default 1                                     */
-#define CFUT_TASK_CHUNK 7            /* maps */
-#define CFUT_TASK_WINDOW 8           /* maps */
-#define CFUT_WINDOW_ALL (-1)
+#define CFUT_TASK_CHUNK 7            /* maps: items that are handed out at once, with one lock and
+                                        one wake-up; each has its own outcome all the same.
+                                        Default 0: chosen by how long they run               */
+#define CFUT_TASK_WINDOW 8           /* maps: most items handed out and not read yet. Default
+                                        0: chosen, a few chunks for each worker              */
+#define CFUT_WINDOW_ALL (-1)         /*   all at once: a source is asked to its end          */
 #define CFUT_TASK_OUTPUT_LIMIT 9     /* most bytes of a result; negative = any (default)     */
 /* Task options, text: cfut_task_set_text() */
 #define CFUT_TASK_NAME 64            /* for messages, snapshots and the timeline             */
@@ -866,9 +870,9 @@ cfut_status cfut_task_add_env(struct cfut_task *task,
  * @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
  * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
- * CFUT_ENOTSUP: no such integer option, or one of maps, which come with a later version
- * (CFUT_TASK_CHUNK, _WINDOW). An option that is for process pools does nothing on others, for
- * threads cannot be killed and do not die alone.
+ * CFUT_ENOTSUP: no such integer option. An option that is for process pools does nothing on others,
+ * for threads cannot be killed and do not die alone; CFUT_TASK_CHUNK and _WINDOW are for maps, and
+ * do nothing for single tasks.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -1010,16 +1014,26 @@ cfut_status cfut_submit_many(struct cfut_executor *executor,
 /**
  * ---- 6. Map and parallel loops -------------------------------------------------------
  *
- * Makes a map: results in input order, from an array.
+ * Makes a map: a task for each item of an array, and their results in input order. Items are
+ * handed to the executor ahead of the reader, up to the window, and more as results are read.
+ * An item is a task like any other, with an outcome of its own, also where several are handed
+ * out at once (CFUT_TASK_CHUNK).
  *
- * @param executor retained by the map.
+ * CFUT_TASK_TOTAL_TIMEOUT_NS is for the whole map: each item that has not ended by then is
+ * CFUT_EXPIRED. The other options are for each item. Where the executor has a bound
+ * (CFUT_OPT_QUEUE_LIMIT, _BYTES), a full queue makes the map hand out fewer as long as items are
+ * outstanding; with none outstanding one is submitted as by cfut_submit(), which may wait, or
+ * answer CFUT_EFULL.
+ *
+ * @param executor retained by the map, which so may outlive the caller's handle.
  * @param task borrowed; it may be changed or freed at once.
  * @param items copied, `count` times `item_size` bytes; NULL with 0.
  * @param item_size bytes of an item.
- * @param count number of items.
- * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @param count number of items; 0: a map at its end.
+ * @param out owned; free with cfut_map_free() or cfut_map_detach(). Written on CFUT_OK only.
+ * @return As cfut_submit_many(): if not even the first item could be handed out. CFUT_EINVAL
+ * also for a NULL out.
+ * Thread: any. Blocks: only while a bounded queue has no room for one item. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_new(struct cfut_executor *executor,
@@ -1030,16 +1044,26 @@ cfut_status cfut_map_new(struct cfut_executor *executor,
                          struct cfut_map **out);
 
 /**
- * Makes a map: results in input order, from a source that is asked for the next item.
+ * As cfut_map_new(), from a source that is asked for the next item. It is asked by the thread
+ * that makes or reads the map, inside that call, and only if the window has room: a source need
+ * not end. An item's bytes are copied before it is asked again.
+ *
+ * A source answers 0 with an item, CFUT_END after the last, or a negative status, which ends
+ * the map: the items so far are read, then that status once, then CFUT_END. Any other answer,
+ * and an item that is NULL with a length, ends it with CFUT_EINVAL. It is not asked any more
+ * after any of these, when the time of the map has passed, and when the executor is shut
+ * down or broken: what it had given until then settles, and in the last case CFUT_ESHUTDOWN or
+ * CFUT_BROKEN follows, once, with no future. With CFUT_WINDOW_ALL it is asked to its end before
+ * this returns.
  *
  * @param executor retained by the map.
  * @param task borrowed; it may be changed or freed at once.
- * @param next asked for items by the thread that makes or reads the map.
- * @param arg moved, also when the call fails: `arg_free` is called once.
+ * @param next asked for items. It may use the library, but not this map.
+ * @param arg moved, also when the call fails: `arg_free` is called once, when the map is freed.
  * @param arg_free NULL for none.
- * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @param out owned; free with cfut_map_free() or cfut_map_detach(). Written on CFUT_OK only.
+ * @return As cfut_map_new(). A source that fails at once is told by cfut_map_next().
+ * Thread: any. Blocks: as cfut_map_new(), and as long as the source does. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_new_source(struct cfut_executor *executor,
@@ -1050,13 +1074,28 @@ cfut_status cfut_map_new_source(struct cfut_executor *executor,
                                 struct cfut_map **out);
 
 /**
- * The outcome of the next item.
+ * The outcome of the next item. Waits for it as cfut_future_wait() does: in a task of the
+ * executor, a wait without a time-out may run it here.
+ *
+ * A failure of an item does not end the map. When the executor has been shut down or is broken,
+ * items that were not handed out end as CFUT_CANCELLED or CFUT_BROKEN. A wait that answers
+ * CFUT_TIMEOUT, and a failure of the call, lose nothing: the next call is for the same item.
+ *
+ * A map is used by one thread at a time. It may be freed in a callback or in its source while
+ * this call is going on: then this answers CFUT_END.
  *
  * @param map borrowed.
- * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
- * @param out borrowed until the next call on the map. Written for each outcome.
- * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: one at a time for each map. Blocks: no. Since: 0.1.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds. The source is asked all the same.
+ * @param out the item's future, borrowed until the next call on the map (retain it to keep it);
+ * written for each outcome. With any other answer NULL is written.
+ * @return CFUT_OK, CFUT_FAILED, CFUT_CANCELLED, CFUT_CRASHED, CFUT_EXPIRED, CFUT_BROKEN: so
+ * it ended (CFUT_BROKEN without a future: see cfut_map_new_source()); CFUT_TIMEOUT: it has not
+ * ended, or the queue has no room for it yet; CFUT_END: there are no more; the status of a source
+ * that failed; CFUT_EINVAL: NULL; CFUT_EDEADLK: the wait could never end, or another call on this map
+ * is going on; CFUT_EFULL, CFUT_ENOMEM, CFUT_ESYS: the next item could not be handed out, and
+ * none is outstanding; CFUT_ESHUTDOWN: as CFUT_BROKEN without a future; CFUT_EFORKED.
+ * Thread: one at a time for each map. Blocks: up to `timeout_ns`, and as long as the source
+ * does. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_next(struct cfut_map *map,
@@ -1064,16 +1103,18 @@ cfut_status cfut_map_next(struct cfut_map *map,
                           struct cfut_future **out);
 
 /**
- * Makes a map: results in input order, of closures.
+ * As cfut_map_new(), for closures in place of items: results in input order of a function that
+ * is called with each of the pointers. All options are the defaults.
  *
  * @param executor retained by the map.
  * @param fn called once with each of `args`.
  * @param args moved, each of the `count` pointers, also when the call fails: `arg_free` is called
  * once for each. The array itself is borrowed for the call; NULL with 0.
+ * @param count number of pointers.
  * @param arg_free NULL for none.
- * @param out owned; free with cfut_map_free(). Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @param out owned; free with cfut_map_free() or cfut_map_detach(). Written on CFUT_OK only.
+ * @return As cfut_map_new(); CFUT_ENOTSUP: the executor's tasks run in other processes.
+ * Thread: any. Blocks: as cfut_map_new(). Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_new_closure(struct cfut_executor *executor,
@@ -1084,7 +1125,9 @@ cfut_status cfut_map_new_closure(struct cfut_executor *executor,
                                  struct cfut_map **out);
 
 /**
- * Frees a map; cancels what has not started.
+ * Frees a map: what has not started is cancelled, what runs goes on unseen, and a source is not
+ * asked any more. Allowed in callbacks and in the source, also while a call on the map is going
+ * on below them: then it is freed when that call returns.
  *
  * @param map moved; NULL does nothing.
  * Thread: one at a time for each map. Blocks: no. Since: 0.1.
@@ -1092,26 +1135,40 @@ cfut_status cfut_map_new_closure(struct cfut_executor *executor,
 CFUT_API void cfut_map_free(struct cfut_map *map);
 
 /**
- * Frees the handle of a map; all of it runs.
+ * Frees the handle of a map, all of which runs: what the window has held back is handed out now,
+ * with nobody to see the results; a failure goes to the log. A source is asked by this call, to
+ * its end. What an executor does not take any more is told to the log.
  *
  * @param map moved; NULL does nothing.
- * Thread: one at a time for each map. Blocks: no. Since: 0.1.
+ * Thread: one at a time for each map. Blocks: while a bounded queue is full, whatever its policy;
+ * and until a source has ended. Since: 0.1.
  */
-CFUT_API void cfut_map_detach(struct cfut_map *map);
+CFUT_API
+void cfut_map_detach(struct cfut_map *map);
 
 /**
- * Maps an array to another one: each result goes to the place that its item has.
+ * Maps an array to another one: the result of each item goes to the place that the item has.
+ * A shorter result leaves the rest of its place zero, and so does an item that does not succeed.
+ * A result that is longer than its place fails its item. The window and the time-outs are
+ * those of a map (cfut_map_new()).
  *
  * @param executor borrowed.
  * @param task borrowed.
  * @param items borrowed for the call, `count` times `item_size` bytes; NULL with 0.
  * @param item_size bytes of an item.
- * @param count number of items.
- * @param results written, `count` times `result_size` bytes.
- * @param result_size bytes of a result.
- * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds.
- * @return CFUT_ENOTSUP: maps come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @param count number of items; 0: nothing is done.
+ * @param results `count` times `result_size` bytes, written if the call answers CFUT_OK, an
+ * outcome or CFUT_TIMEOUT, and not after it has returned; NULL if there are none.
+ * @param result_size bytes of the place of a result; 0: results are dropped.
+ * @param timeout_ns CFUT_FOREVER, CFUT_NOW, or nanoseconds for all of it. When they have passed,
+ * what has not started is cancelled and what runs is asked to stop.
+ * @return CFUT_OK: all items succeeded; else as the first, by index, that did not: CFUT_FAILED,
+ * CFUT_CANCELLED, CFUT_CRASHED, CFUT_EXPIRED, CFUT_BROKEN, or CFUT_TIMEOUT: it had not ended in
+ * time; cfut_last_error() has its index, code and message. All other items have their results.
+ * A failure of the call: as cfut_map_new(), CFUT_EINVAL also for NULL results; CFUT_EDEADLK: as
+ * cfut_future_wait().
+ * Thread: any; in a task of the executor a wait without a time-out runs items here. Blocks: up
+ * to `timeout_ns`. Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_map_into(struct cfut_executor *executor,
@@ -1124,17 +1181,41 @@ cfut_status cfut_map_into(struct cfut_executor *executor,
                           int64_t timeout_ns);
 
 /**
- * Calls a function over [0, count) in ranges.
+ * Calls a function over [0, count) in ranges, on several threads: each index in one call, in
+ * no particular order, so no range may wait for another. The ranges are as large as pays, and
+ * work is split only while somebody is idle; a loop of many indices that takes less time than
+ * waking a thread is done by one.
+ *
+ * Who takes part. The calling thread does, in this call, which then returns when all is done, if
+ * it is a thread of the executor, or the executor is a thread pool with more than one worker and
+ * neither initializer nor hooks (the caller counts as one of its workers meanwhile). Otherwise (a
+ * pool of one worker, which people use as a lock; a limited view, a loop) the loop is submitted
+ * like a task, this returns at once, and a cfut_future_wait() takes part where it may run a task.
+ *
+ * `promise` of a range is that of the whole: cfut_promise_stop_requested() tells when it should
+ * end early, and a result that one range records is the result of all. The first range that
+ * fails (an answer that is not 0, cfut_promise_fail()) fails the whole: ranges not started are
+ * skipped, running ones see the stop flag. After cfut_future_cancel() with CFUT_CANCEL_STOP and
+ * after a shutdown with CFUT_SHUTDOWN_STOP it ends as CFUT_CANCELLED if a range was skipped. A
+ * range cannot detach itself (CFUT_DETACH). The future's progress counts indices, in loops longer
+ * than a millisecond. A range may run a loop itself.
+ *
+ * Threads that take part do so as tasks of the executor, and are counted in its statistics.
  *
  * @param executor borrowed.
- * @param count end of the last range.
- * @param grain fewest indices of a range, but for the last; 0: chosen.
- * @param fn called with each range, several at once.
- * @param arg moved, also when the call fails: `arg_free` is called once, after the last range.
+ * @param count end of the last range; 0: the future is done, nothing is called.
+ * @param grain fewest indices of a range, but for the last, and worth a thread; 0: chosen by the
+ * time they take.
+ * @param fn called with each range, by several threads at once.
+ * @param arg moved, also when the call fails: `arg_free` is called once, after the last range and
+ * before the future settles.
  * @param arg_free NULL for none.
- * @param out NULL, or the future of it all, owned. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: parallel loops come with a later version.
- * Thread: any. Blocks: no. Since: 0.1.
+ * @param out NULL (a failure then goes to the log), or the future of it all, owned. Written on
+ * CFUT_OK only, before the first range runs.
+ * @return As cfut_submit_closure(): the outcome of the loop is in the future; CFUT_ENOTSUP: the
+ * executor's tasks run in other processes.
+ * Thread: any. Blocks: until all is done where the calling thread takes part, else as
+ * cfut_submit(). Since: 0.1.
  */
 CFUT_API
 cfut_status cfut_parallel_for(struct cfut_executor *executor,

@@ -8,10 +8,12 @@ use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
 use crate::process_pool;
 use crate::shared::Shared;
 use crate::sync::Timeout;
-use crate::thread_pool::{self, Pool, Submitted};
+use crate::thread_pool::{self, Pool};
 use crate::trace::figures::Figure;
 use std::fmt::Write;
 use std::ptr::NonNull;
+
+pub(crate) use crate::thread_pool::Submitted;
 
 /// A live executor, whoever keeps it.
 #[derive(Clone, Copy)]
@@ -151,6 +153,56 @@ impl<'a> Executor<'a> {
             Arm::Processes(pool) => unsafe {
                 pool.submit_many(make_work, item_size, count, spec, out)
             },
+        }
+    }
+
+    /// As `submit_many` if the queue has room for all of them, and else false: it neither waits
+    /// nor goes beyond a bound.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    pub(crate) unsafe fn submit_many_if_room(
+        self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<NonNull<TaskCell>>>,
+    ) -> Result<bool> {
+        match self.arm() {
+            // SAFETY: by the contract.
+            Arm::Threads(pool) => unsafe {
+                pool.submit_many_if_room(make_work, item_size, count, spec, out)
+            },
+            // SAFETY: by the contract.
+            Arm::Processes(pool) => unsafe {
+                pool.submit_many_if_room(make_work, item_size, count, spec, out)
+            },
+        }
+    }
+
+    /// Whether the calling thread may run a task of this executor that it makes itself, with
+    /// `make_for_caller` and `run_here`.
+    pub(crate) fn lets_caller_run(self) -> bool {
+        match self.arm() {
+            Arm::Threads(pool) => pool.lets_caller_run(),
+            Arm::Processes(_) => false,
+        }
+    }
+
+    /// A task for `run_here`, and its handle; only where `lets_caller_run`. An argument is the
+    /// caller's again on an error.
+    pub(crate) fn make_for_caller(
+        self,
+        work: Work<'_>,
+        handle: bool,
+    ) -> Result<(TaskRef, Option<TaskRef>)> {
+        match self.arm() {
+            Arm::Threads(pool) => pool.make_for_caller(work, handle),
+            Arm::Processes(_) => {
+                drop(work);
+                fail!(NotSupported, "tasks of this executor run in other processes only")
+            }
         }
     }
 

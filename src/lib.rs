@@ -21,6 +21,8 @@ mod future;
 pub mod fuzzing;
 mod local;
 mod log;
+#[cfg(not(loom))]
+mod map;
 mod platform;
 #[cfg(not(loom))]
 mod process_pool;

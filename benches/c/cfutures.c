@@ -303,6 +303,105 @@ static void case_sum(const struct bench *b)
     bench_end(b, span, (double)b->tasks);
 }
 
+/* ---- Maps: an item is a number, and so is its result ---- */
+
+static void case_map(const struct bench *b)
+{
+    uint64_t *items = bench_memory_of(b->tasks * sizeof *items);
+    cfut_task *task;
+    for (uint64_t i = 0; i < b->tasks; i++)
+        items[i] = i;
+    must(cfut_task_new(twice, &task));
+    for (int round = 0; round < 2; round++) {
+        struct bench_span span = bench_begin();
+        cfut_map *map;
+        cfut_future *future;
+        must(cfut_map_new(pool, task, items, sizeof *items, b->tasks, &map));
+        for (uint64_t i = 0; i < b->tasks; i++) {
+            uint64_t n;
+            must(cfut_map_next(map, CFUT_FOREVER, &future));
+            memcpy(&n, cfut_future_bytes(future, NULL), sizeof n);
+            if (n != 2 * i)
+                bench_die("wrong result");
+        }
+        cfut_map_free(map);
+        if (round == 1)
+            bench_end(b, span, (double)b->tasks);
+    }
+    cfut_task_free(task);
+    free(items);
+}
+
+static void case_map_into(const struct bench *b)
+{
+    uint64_t *items = bench_memory_of(b->tasks * sizeof *items);
+    uint64_t *results = bench_memory_of(b->tasks * sizeof *results);
+    cfut_task *task;
+    for (uint64_t i = 0; i < b->tasks; i++)
+        items[i] = i;
+    must(cfut_task_new(twice, &task));
+    for (int round = 0; round < 2; round++) {
+        struct bench_span span = bench_begin();
+        must(cfut_map_into(pool, task, items, sizeof *items, b->tasks, results, sizeof *results,
+                           CFUT_FOREVER));
+        if (round == 1)
+            bench_end(b, span, (double)b->tasks);
+    }
+    for (uint64_t i = 0; i < b->tasks; i++)
+        if (results[i] != 2 * i)
+            bench_die("wrong result");
+    cfut_task_free(task);
+    free(items);
+    free(results);
+}
+
+/* ---- Loops over ranges ---- */
+
+static int32_t loop_range(cfut_promise *promise, size_t begin, size_t end, void *numbers)
+{
+    (void)promise;
+    bench_loop(numbers, begin, end);
+    return 0;
+}
+
+static void loops(const struct bench *b, void (*loop)(uint64_t *, size_t))
+{
+    uint64_t *numbers = calloc(b->tasks, sizeof *numbers);
+    size_t count = bench_loops(b);
+    if (!numbers)
+        bench_die("no memory");
+    loop(numbers, b->tasks);
+    struct bench_span span = bench_begin();
+    for (size_t i = 0; i < count; i++)
+        loop(numbers, b->tasks);
+    bench_end(b, span, (double)count);
+    bench_check_loops(b, numbers, count + 1);
+    free(numbers);
+}
+
+static void parallel_loop(uint64_t *numbers, size_t count)
+{
+    cfut_future *future;
+    must(cfut_parallel_for(pool, count, 0, loop_range, numbers, NULL, &future));
+    must(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+}
+
+static void plain_loop(uint64_t *numbers, size_t count)
+{
+    bench_loop(numbers, 0, count);
+}
+
+static void case_loop(const struct bench *b)
+{
+    loops(b, parallel_loop);
+}
+
+static void case_loop_plain(const struct bench *b)
+{
+    loops(b, plain_loop);
+}
+
 /* ---- Few tasks, many workers: `tasks` is the number of bursts ---- */
 
 static void run_burst(void)
@@ -404,6 +503,10 @@ int main(int argc, char **argv)
         {"pingpong", case_pingpong},
         {"pingpong-status", case_pingpong_status},
         {"sum", case_sum},
+        {"map", case_map},
+        {"map-into", case_map_into},
+        {"loop", case_loop},
+        {"loop-plain", case_loop_plain},
         {"burst", case_burst},
         {"life", case_life},
         {"memory", case_memory},

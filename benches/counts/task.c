@@ -13,6 +13,7 @@
  *       detached as gated, without futures: fire and forget
  *       many     as gated, by cfut_submit_many()
  *       nested   a task submits TASKS tasks and waits for each
+ *       loop     TASKS parallel loops, each over a hundred numbers, in which the worker has no part
  */
 #include <pthread.h>
 #include <sched.h>
@@ -144,6 +145,27 @@ static void submit_detached(void)
         must(cfut_submit(pool, empty, &i, sizeof i, NULL) == CFUT_OK, "submit");
 }
 
+static int32_t count_range(cfut_promise *promise, size_t begin, size_t end, void *sum)
+{
+    (void)promise;
+    *(size_t *)sum += end - begin;
+    return 0;
+}
+
+/* In a task, for a pool of one worker runs them there. */
+static int32_t loops(cfut_promise *promise, const void *data, size_t len)
+{
+    (void)promise, (void)data, (void)len;
+    for (size_t i = 0; i < tasks; i++) {
+        cfut_future *future;
+        size_t sum = 0;
+        must(cfut_parallel_for(pool, 100, 0, count_range, &sum, NULL, &future) == CFUT_OK, "loop");
+        wait_and_release(future);
+        must(sum == 100, "sum");
+    }
+    return 0;
+}
+
 static void one_round(const char *mode)
 {
     if (!strcmp(mode, "gated")) {
@@ -157,9 +179,10 @@ static void one_round(const char *mode)
     } else if (!strcmp(mode, "flow")) {
         submit_all();
         collect_all();
-    } else if (!strcmp(mode, "nested")) {
+    } else if (!strcmp(mode, "nested") || !strcmp(mode, "loop")) {
         cfut_future *future;
-        must(cfut_submit(pool, parent, NULL, 0, &future) == CFUT_OK, "submit");
+        cfut_task_fn fn = *mode == 'n' ? parent : loops;
+        must(cfut_submit(pool, fn, NULL, 0, &future) == CFUT_OK, "submit");
         wait_and_release(future);
     } else {
         fprintf(stderr, "task: no mode %s\n", mode);
@@ -170,7 +193,7 @@ static void one_round(const char *mode)
 int main(int argc, char **argv)
 {
     if (argc != 4) {
-        fprintf(stderr, "usage: task gated|result|flow|detached|many|nested ROUNDS TASKS\n");
+        fprintf(stderr, "usage: task gated|result|flow|detached|many|nested|loop ROUNDS TASKS\n");
         return 2;
     }
     long rounds = atol(argv[2]);

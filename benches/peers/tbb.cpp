@@ -5,7 +5,9 @@
 
 #include <cstdlib>
 #include <memory>
+#include <oneapi/tbb/blocked_range.h>
 #include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/task_arena.h>
 #include <oneapi/tbb/task_group.h>
 
@@ -212,6 +214,26 @@ void case_sum(const bench *b)
     bench_end(b, span, static_cast<double>(b->tasks));
 }
 
+void case_loop(const bench *b)
+{
+    auto numbers = static_cast<std::uint64_t *>(std::calloc(b->tasks, sizeof(std::uint64_t)));
+    std::size_t count = bench_loops(b);
+    own->execute([&] {
+        auto loop = [&] {
+            tbb::parallel_for(tbb::blocked_range<std::size_t>(0, b->tasks), [&](const auto &range) {
+                bench_loop(numbers, range.begin(), range.end());
+            });
+        };
+        loop();
+        bench_span span = bench_begin();
+        for (std::size_t i = 0; i < count; i++)
+            loop();
+        bench_end(b, span, static_cast<double>(count));
+    });
+    bench_check_loops(b, numbers, count + 1);
+    std::free(numbers);
+}
+
 // ---- memory, idleness
 
 void case_memory(const bench *b)
@@ -251,8 +273,9 @@ int main(int argc, char **argv)
         {"group", case_group},       {"task-group", case_task_group},
         {"nested", case_nested},     {"fib", case_fib},
         {"pingpong", case_pingpong}, {"pingpong-group", case_pingpong_group},
-        {"sum", case_sum},           {"memory", case_memory},
-        {"idle", case_idle},         {nullptr, nullptr},
+        {"sum", case_sum},           {"loop", case_loop},
+        {"memory", case_memory},     {"idle", case_idle},
+        {nullptr, nullptr},
     };
     return bench_main(argc, argv, cases, start, stop);
 }

@@ -9,7 +9,7 @@ use super::types::{
     cfut_buffer, cfut_done_fn, cfut_executor, cfut_free_fn, cfut_future, cfut_status, cfut_task,
     cfut_then_fn,
 };
-use crate::error::{Error, Kind, Result, fail};
+use crate::error::{Error, Result, fail};
 use crate::future::cell::TaskCell;
 use crate::future::due::{self, Moved};
 use crate::future::hook::{Action, DoneFn, Hook};
@@ -17,7 +17,7 @@ use crate::future::promise::{self, Cancel, Reach};
 use crate::future::remote;
 use crate::future::settle;
 use crate::future::then::{self, ThenCall, ThenFn};
-use crate::future::wait::{Step, Wait};
+use crate::future::wait::{self, Waited};
 use crate::platform::clock;
 use crate::sync::Timeout;
 use crate::unwind::contain;
@@ -151,31 +151,15 @@ fn wait_now(cell: &TaskCell) -> cfut_status {
 
 #[cold]
 fn inherited() -> cfut_status {
-    let text = "this future was made before fork(); it settles in the parent process";
-    status::of_error(Error::new(Kind::Forked, format_args!("{text}")).0)
+    status::of_error(wait::inherited().0)
 }
 
 /// Waits for one future. Not contained: may run tasks and callbacks.
 pub(super) fn wait_for(cell: &TaskCell, timeout: Timeout) -> cfut_status {
-    let mut wait = Wait::new(cell, timeout);
-    loop {
-        let step = match contain(|| wait.step()) {
-            Ok(step) => step,
-            Err(panic) => return guard::defect(panic),
-        };
-        match step {
-            Step::Settled(outcome) => return status::of_outcome(outcome),
-            Step::TimedOut => return status::TIMEOUT,
-            Step::CallDue => due::run_all(),
-            Step::Help(helped) => helped.run(),
-            Step::Deadlock => {
-                let text = "this wait could never end: the future can settle only after the task that waits";
-                return status::of_error(Error::new(Kind::Deadlock, format_args!("{text}")).0);
-            }
-            Step::Inherited => {
-                return inherited();
-            }
-        }
+    match wait::wait_for(cell, timeout) {
+        Ok(Waited::Settled(outcome)) => status::of_outcome(outcome),
+        Ok(Waited::TimedOut) => status::TIMEOUT,
+        Err(Error(kind)) => status::of_error(kind),
     }
 }
 

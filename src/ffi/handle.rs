@@ -4,7 +4,8 @@
 //! out, `take_*` takes one back.
 
 use super::types::{
-    cfut_buffer, cfut_executor, cfut_future, cfut_options, cfut_promise, cfut_queue, cfut_task,
+    cfut_buffer, cfut_executor, cfut_future, cfut_map, cfut_options, cfut_promise, cfut_queue,
+    cfut_task,
 };
 use crate::checks;
 use crate::error::{Result, fail};
@@ -14,6 +15,7 @@ use crate::future::cell::{self, TaskCell, TaskRef};
 use crate::future::owner::{Owner, OwnerRef};
 use crate::future::queue::{Queue, QueueRef};
 use crate::future::state::Outcome;
+use crate::map::Map;
 use crate::platform::memory;
 use crate::shared::Shared;
 use std::ffi::{CStr, c_char, c_void};
@@ -211,6 +213,27 @@ pub(super) unsafe fn take_queue(queue: *mut cfut_queue) -> Option<QueueRef> {
     let queue = NonNull::new(queue.cast::<Queue>())?;
     // SAFETY: by the contract the count becomes ours.
     Some(unsafe { Shared::from_raw(queue.as_ptr()) })
+}
+
+// ---- maps ----
+
+/// # Safety
+/// NULL or a live handle, for as long as the answer is used.
+pub(super) unsafe fn borrow_map(map: *mut cfut_map) -> Result<NonNull<Map>> {
+    not_null(map.cast::<Map>(), "the map")
+}
+
+pub(super) fn give_map(map: NonNull<Map>) -> *mut cfut_map {
+    let handle = map.as_ptr().cast();
+    checks::given("map", handle);
+    handle
+}
+
+/// # Safety
+/// NULL or a handle that is the caller's, and no longer.
+pub(super) unsafe fn take_map(map: *mut cfut_map) -> Option<NonNull<Map>> {
+    checks::taken("map", map);
+    NonNull::new(map.cast())
 }
 
 // ---- buffers ----

@@ -81,9 +81,6 @@ keys! { TASKS:
     TASK_OUTPUT_LIMIT = 9, TIME, ANY;
 }
 
-/// Task keys whose executors or calls come with a later version.
-pub(super) const LATER_TASKS: &[i32] = &[TASK_CHUNK, TASK_WINDOW];
-
 keys! { TASK_TEXTS:
     TASK_NAME = 64, 0, 0;
     TASK_DIRECTORY = 65, 0, 0;

@@ -9,17 +9,16 @@ use super::types::{
     cfut_task_fn,
 };
 use crate::error::{Error, Result, fail};
-use crate::executor::Executor;
+use crate::executor::{Executor, Submitted};
 use crate::future::cell::{ClosureFn, TaskRef};
 use crate::future::due::{self, Moved};
 use crate::future::make::{Data, Work};
 use crate::future::owner::OwnerRef;
-use crate::thread_pool::Submitted;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 
 /// A task that its submitter runs, because the queue is full.
-struct RunHere {
+pub(super) struct RunHere {
     executor: OwnerRef,
     task: TaskRef,
 }
@@ -27,7 +26,7 @@ struct RunHere {
 /// Runs what a submit left to its caller, and what an error has made due; a task that was
 /// queued has made nothing due. Not contained: calls the user.
 #[inline(always)]
-fn finish(status: cfut_status, left: Option<RunHere>) {
+pub(super) fn finish(status: cfut_status, left: Option<RunHere>) {
     if let Some(left) = left {
         run_here(left);
         due::run_pending();
@@ -44,7 +43,7 @@ fn run_here(left: RunHere) {
 
 /// Writes the handle of an accepted task.
 #[inline(always)]
-fn accept(
+pub(super) fn accept(
     executor: Executor<'_>,
     submitted: Submitted,
     out: *mut *mut cfut_future,
@@ -304,7 +303,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_closure(
     status
 }
 
-fn closure_fn(function: cfut_closure_fn) -> Result<ClosureFn> {
+pub(super) fn closure_fn(function: cfut_closure_fn) -> Result<ClosureFn> {
     match function {
         // SAFETY: the types differ in what their opaque pointers are called.
         Some(function) => Ok(unsafe { std::mem::transmute::<_, ClosureFn>(function) }),

@@ -273,9 +273,9 @@ pub unsafe extern "C-unwind" fn cfut_task_add_env(
 /// @param value in the unit and range of the key: counts, bytes, or nanoseconds where its name ends
 /// in _NS.
 /// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
-/// CFUT_ENOTSUP: no such integer option, or one of maps, which come with a later version
-/// (CFUT_TASK_CHUNK, _WINDOW). An option that is for process pools does nothing on others, for
-/// threads cannot be killed and do not die alone.
+/// CFUT_ENOTSUP: no such integer option. An option that is for process pools does nothing on others,
+/// for threads cannot be killed and do not die alone; CFUT_TASK_CHUNK and _WINDOW are for maps, and
+/// do nothing for single tasks.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_set(
@@ -288,13 +288,6 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
         let task = unsafe { handle::change_builder::<Task>(task) }?;
         let entry = keys::find(keys::TASKS, key, "integer option of a task")?;
         entry.check(value)?;
-        if keys::LATER_TASKS.contains(&key) {
-            return fail!(
-                NotSupported,
-                "{} is for maps, which come with a later version",
-                entry.name
-            );
-        }
         task.change(|spec| match key {
             keys::TASK_QUEUE_TIMEOUT_NS => spec.queue_timeout = value,
             keys::TASK_RUN_TIMEOUT_NS => spec.run_timeout = value,
@@ -302,6 +295,8 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
             keys::TASK_GRACE_NS => spec.grace = value,
             keys::TASK_ATTEMPTS => spec.attempts = value as u32,
             keys::TASK_PRIORITY => spec.priority = value as i8,
+            keys::TASK_CHUNK => spec.chunk = value,
+            keys::TASK_WINDOW => spec.window = value,
             _ => spec.output_limit = value,
         })?;
         Ok(status::OK)

@@ -195,6 +195,12 @@ impl Bound {
 }
 
 impl Load {
+    /// `count` tasks with so many bytes each.
+    pub(crate) fn of_many(bytes: usize, count: usize) -> Load {
+        let tasks = count as u64;
+        Load { tasks, bytes: (bytes as u64).saturating_mul(tasks) }
+    }
+
     fn plus(self, more: Load) -> Load {
         Load {
             tasks: self.tasks.saturating_add(more.tasks),

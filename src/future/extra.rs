@@ -97,6 +97,10 @@ pub(crate) struct Spec {
     pub(crate) attempts: u32,
     pub(crate) output_limit: i64,
     pub(crate) priority: i8,
+    /// Of maps alone: items that are handed out at once, 0 = chosen; and that may be
+    /// outstanding, 0 = chosen, negative = all.
+    pub(crate) chunk: i64,
+    pub(crate) window: i64,
     pub(crate) name: Text,
     /// The registered name of the function, if it was given by one.
     pub(crate) function: Text,
@@ -114,6 +118,8 @@ impl Spec {
         attempts: 1,
         output_limit: -1,
         priority: 0,
+        chunk: 0,
+        window: 0,
         name: Text::EMPTY,
         function: Text::EMPTY,
     };
@@ -125,6 +131,17 @@ impl Spec {
             function: Text::copy(self.function.as_bytes())?,
             ..*self
         })
+    }
+
+    /// Whether a task has nothing of it: at most a map has.
+    pub(crate) fn is_default_for_tasks(&self) -> bool {
+        let &Spec { grace, attempts, output_limit, priority, .. } = self;
+        let plain = Spec::DEFAULT;
+        !self.has_deadline()
+            && (grace, attempts, priority) == (plain.grace, plain.attempts, plain.priority)
+            && output_limit < 0
+            && self.name.is_empty()
+            && self.function.is_empty()
     }
 
     pub(crate) fn has_deadline(&self) -> bool {

@@ -20,10 +20,12 @@ use super::owner::OwnerRef;
 use super::remote;
 use super::state::Outcome;
 use super::then;
+use crate::error::{self, Error, Result, fail};
 use crate::local;
 use crate::platform::clock::Instant;
 use crate::platform::cpu;
 use crate::sync::{Timeout, spin_loop};
+use crate::unwind::contain;
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
 use std::ptr::NonNull;
@@ -110,6 +112,40 @@ impl Helped {
             }
         }
     }
+}
+
+/// How a wait ended that is allowed and could.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    Settled(Outcome),
+    TimedOut,
+}
+
+/// Waits for one future. Not contained: may run tasks and callbacks.
+pub(crate) fn wait_for(cell: &TaskCell, timeout: Timeout) -> Result<Waited> {
+    let mut wait = Wait::new(cell, timeout);
+    loop {
+        match contain(|| wait.step()).map_err(|panic| panic.into_error())? {
+            Step::Settled(outcome) => return Ok(Waited::Settled(outcome)),
+            Step::TimedOut => return Ok(Waited::TimedOut),
+            Step::CallDue => due::run_all(),
+            Step::Help(helped) => helped.run(),
+            Step::Deadlock => {
+                return fail!(
+                    Deadlock,
+                    "this wait could never end: the future can settle only after the task that waits"
+                );
+            }
+            Step::Inherited => return Err(inherited()),
+        }
+    }
+}
+
+/// The error of a wait for a future of a parent process.
+#[cold]
+pub(crate) fn inherited() -> Error {
+    let text = "this future was made before fork(); it settles in the parent process";
+    Error::new(error::Kind::Forked, format_args!("{text}"))
 }
 
 /// A wait in progress.

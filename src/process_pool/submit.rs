@@ -66,15 +66,55 @@ impl Pool {
     ) -> Result<()> {
         self.check_takes_work()?;
         let function = self.number_of(&make_work(0), spec)?;
-        let bytes = item_size as u64;
-        let all = Load { tasks: count as u64, bytes: bytes.saturating_mul(count as u64) };
-        self.take_room(all)?;
+        self.take_room(Load::of_many(item_size, count))?;
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, function, spec, out) }
+    }
+
+    /// The same if there is room in the queue for all of them at once, whatever the policy;
+    /// false: there is not, and nothing was done.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    pub(crate) unsafe fn submit_many_if_room(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
+    ) -> Result<bool> {
+        self.check_takes_work()?;
+        let function = self.number_of(&make_work(0), spec)?;
+        if !self.try_take_room(Load::of_many(item_size, count)) {
+            return Ok(false);
+        }
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, function, spec, out) }
+            .map(|()| true)
+    }
+
+    /// `submit_many` for a batch that has its room.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    unsafe fn submit_charged(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        function: u32,
+        spec: Option<&Shared<Spec>>,
+        out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
+    ) -> Result<()> {
+        let all = Load::of_many(item_size, count);
         let mut tasks: Vec<TaskRef> = Vec::new();
         let result = (|| {
             tasks
                 .try_reserve_exact(count)
                 .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
             for item in 0..count {
+                let bytes = item_size as u64;
                 let made = self.make(make_work(item), bytes, function, spec, out.is_some())?;
                 // The handle's reference is counted; it is handed out below.
                 std::mem::forget(made.handle);
@@ -270,14 +310,18 @@ impl Pool {
 
     // ---- room ----
 
+    fn try_take_room(&self, load: Load) -> bool {
+        let Some(bound) = &self.bound else { return true };
+        // A task that has begun gives its room back when that is noticed.
+        bound.try_take(load) || {
+            self.refresh_all();
+            bound.try_take(load)
+        }
+    }
+
     fn take_room(&self, load: Load) -> Result<()> {
         let Some(bound) = &self.bound else { return Ok(()) };
-        if bound.try_take(load) {
-            return Ok(());
-        }
-        // A task that has begun gives its room back when that is noticed.
-        self.refresh_all();
-        if bound.try_take(load) {
+        if self.try_take_room(load) {
             return Ok(());
         }
         if self.config.full_policy == FullPolicy::Reject {

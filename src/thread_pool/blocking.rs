@@ -2,12 +2,17 @@
 //! sleeps, and seats for threads of the host that help.
 
 use super::deadlock;
+use super::inbox::Refused;
 use super::pool::Pool;
 use super::sleep::Notified;
+use super::submit::{Unaccepted, handle_of};
 use super::worker::{Begun, DECLARED, Slot};
+use crate::error::Result;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
+use crate::future::make::Work;
 use crate::future::owner::{Owner, OwnerRef, attention};
+use crate::future::phase::Phase;
 use crate::future::run;
 use crate::future::wait::{WorkerHead, WorkerVtable};
 use crate::local;
@@ -336,6 +341,32 @@ pub(super) unsafe fn run_in_seat(owner: NonNull<Owner>, task: TaskRef) {
     let pool = unsafe { Pool::of(owner) };
     pool.count_end(ended);
     due::run_pending();
+}
+
+impl Pool {
+    /// Whether a loop's caller may run a part of it in a place of a worker: one of the pool's
+    /// own workers, in whose task it calls; and any other thread, unless people use the pool as
+    /// a lock and an order (one worker), or rely on what its threads have been through.
+    pub(crate) fn lets_caller_run(&self) -> bool {
+        let config = &self.config;
+        let picky = self.serial || config.initializer.is_some() || config.hooks.is_some();
+        !picky || self.this_worker().is_some()
+    }
+
+    /// A task for `run_in_caller`, and its handle. An argument is the caller's again on an error.
+    pub(crate) fn make_for_caller(
+        &self,
+        work: Work<'_>,
+        handle: bool,
+    ) -> Result<(TaskRef, Option<TaskRef>)> {
+        self.check_fork()?;
+        if self.phase() != Phase::Open {
+            return Err(self.refusal(Unaccepted::Refused(Refused::Closed)));
+        }
+        let task = self.make_plain(work, 0, handle)?;
+        // SAFETY: the runner's reference, known to nobody else.
+        Ok((unsafe { TaskRef::from_raw(task) }, handle_of(task, handle)))
+    }
 }
 
 /// Runs a task that found the queue full in the thread that submitted it. Not contained.

@@ -200,7 +200,7 @@ impl Pool {
 
     /// A cell of this pool, with a reference for the queue and one for a handle.
     #[inline(always)]
-    fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
+    pub(super) fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
         let refs = if handle { 2 } else { 1 };
         let Some(task) = TaskCell::allocate(work, refs) else {
             return Err(Error::no_memory("a task", arena::block_size(0) + bytes as usize));
@@ -418,19 +418,60 @@ impl Pool {
         out: Option<NonNull<Entry>>,
     ) -> Result<()> {
         self.check_fork()?;
-        let bytes = item_size as u64;
         if let Some(bound) = &self.bound {
-            let all = Load { tasks: count as u64, bytes: bytes.saturating_mul(count as u64) };
-            self.take_room_for_many(bound, all)?;
+            self.take_room_for_many(bound, Load::of_many(item_size, count))?;
         }
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }
+    }
+
+    /// The same if there is room in the queue for all of them at once, whatever the policy;
+    /// false: there is not, and nothing was done.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    pub(crate) unsafe fn submit_many_if_room(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<Entry>>,
+    ) -> Result<bool> {
+        self.check_fork()?;
+        if self.bound.as_ref().is_some_and(|bound| !bound.try_take(Load::of_many(item_size, count)))
+        {
+            return Ok(false);
+        }
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
+    }
+
+    /// `submit_many` for a batch that has its room.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    unsafe fn submit_charged(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<Entry>>,
+    ) -> Result<()> {
+        let bytes = item_size as u64;
         let result = (|| {
             // Not in `out` itself, which nothing is written to if the batch is refused.
-            let mut places = Vec::new();
-            places
-                .try_reserve_exact(count)
-                .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
-            places.resize_with(count, std::mem::MaybeUninit::uninit);
-            self.make_and_push_all(make_work, bytes, spec, out.is_some(), &mut places)?;
+            let (mut one, mut many) = ([std::mem::MaybeUninit::uninit()], Vec::new());
+            let places = if count == 1 {
+                &mut one[..]
+            } else {
+                many.try_reserve_exact(count)
+                    .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
+                many.resize_with(count, std::mem::MaybeUninit::uninit);
+                &mut many[..]
+            };
+            self.make_and_push_all(make_work, bytes, spec, out.is_some(), places)?;
             if let Some(out) = out {
                 // SAFETY: by the contract there is room, and all places were written.
                 unsafe { out.as_ptr().copy_from_nonoverlapping(places.as_ptr().cast(), count) };
@@ -438,7 +479,8 @@ impl Pool {
             Ok(())
         })();
         if result.is_err() {
-            self.give_room(count as u64, bytes.saturating_mul(count as u64));
+            let Load { tasks, bytes } = Load::of_many(item_size, count);
+            self.give_room(tasks, bytes);
         }
         result
     }
@@ -529,7 +571,7 @@ unsafe fn hand_out(task: Entry, out: *mut Entry) {
 
 /// The handle of a task that was made with one.
 #[inline(always)]
-fn handle_of(task: Entry, handle: bool) -> Option<TaskRef> {
+pub(super) fn handle_of(task: Entry, handle: bool) -> Option<TaskRef> {
     // SAFETY: `make_plain` counted a reference for it.
     handle.then(|| unsafe { TaskRef::from_raw(task) })
 }

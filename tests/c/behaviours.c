@@ -421,9 +421,62 @@ static void a18_every_kind_of_waiter(void)
     check_close(pool);
 }
 
+/* ---- A1, A6, A8, A12, A19, A25 by map ---- */
+
+static latch a01_entered = LATCH_CLOSED;
+
+/* Stands until four do: fewer at once would never go on. */
+static int32_t square_of_four(cfut_promise *self, const void *data, size_t length)
+{
+    int64_t n;
+    memcpy(&n, data, length);
+    latch_open(&a01_entered);
+    if (n < 4)
+        latch_wait_for(&a01_entered, 4);
+    return square(self, data, length);
+}
+
+static void a01_map(void)
+{
+    static const int64_t numbers[6] = { 0, 1, 2, 3, 4, 5 };
+    cfut_executor *pool = check_pool(4);
+    cfut_map *map = map_of(pool, task_of(square_of_four), numbers, 6);
+    for (int64_t n = 0; n < 6; n++)
+        CHECK_EQ(next_integer(map), n * n);
+    expect_end(map);
+    check_close(pool);
+}
+
+static void a06_by_map(void)
+{
+    three_primes_by_map(check_pool(2));
+}
+
+static void a08_sums_by_map(void)
+{
+    sums_by_map(check_pool(2));
+}
+
+static void a12_fruits_by_map(void)
+{
+    fruits_by_map(check_pool(2));
+}
+
+static void a19_one_second_for_all(void)
+{
+    one_second_for_all(check_pool(4));
+}
+
+static void a25_endless(void)
+{
+    hundred_of_endless(check_pool(2));
+}
+
 CHECK_MAIN(CASE(a02_submit), CASE(a02_submit_returns_at_once), CASE(a03_as_completed),
            CASE(a03_completion_order), CASE(a04_one_failure), CASE(a05_wait_times_out),
            CASE(a05_run_time_out), CASE(a09_states), CASE(a09_callbacks), CASE(a11_outcome_of_each),
            CASE(a13_total_time_out), CASE(a14_many_workers), CASE(a14_four_workers),
            CASE(a14_default_workers), CASE(a16_any_then_all), CASE(a17_first_failure),
-           CASE(a18_cancel_the_rest), CASE(a18_every_kind_of_waiter))
+           CASE(a18_cancel_the_rest), CASE(a18_every_kind_of_waiter),
+           CASE(a01_map), CASE(a06_by_map), CASE(a08_sums_by_map), CASE(a12_fruits_by_map),
+           CASE(a19_one_second_for_all), CASE(a25_endless))

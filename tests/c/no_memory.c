@@ -177,6 +177,66 @@ static void submit_all_kinds(cfut_executor *pool, cfut_task *task)
         cfut_buffer_release(buffer);
 }
 
+/* Reads a map to its end; what there was no memory for is tried again. */
+static void read_all(cfut_map *map)
+{
+    cfut_future *future;
+    cfut_status status;
+    while ((status = cfut_map_next(map, CFUT_FOREVER, &future)) != CFUT_END) {
+        if (status != CFUT_FAILED && status != CFUT_BROKEN)
+            good(status);
+        CHECK((future != NULL) == (status >= CFUT_OK));
+    }
+}
+
+static int32_t ten_items(void *arg, const void **data, size_t *length)
+{
+    static const char item[100];
+    int *left = arg;
+    *data = item;
+    *length = sizeof item;
+    return (*left)-- > 0 ? 0 : CFUT_END;
+}
+
+static int32_t range(cfut_promise *self, size_t begin, size_t end, void *arg)
+{
+    (void)arg;
+    (void)end;
+    return begin != 0 || good(cfut_promise_set_bytes(self, "a result of more than sixteen", 29)) ? 0 : 44;
+}
+
+static void map_all_kinds(cfut_executor *pool, cfut_task *task)
+{
+    static const char data[2000] = "data";
+    static char results[40][50];
+    void *args[20];
+    int left = 10;
+    cfut_future *future;
+    cfut_map *map;
+    if (good(cfut_map_new(pool, task, data, 50, 40, &map))) {
+        read_all(map);
+        cfut_map_free(map);
+    }
+    if (good(cfut_map_new(pool, task, data, 50, 40, &map)))
+        cfut_map_detach(map);
+    for (int i = 0; i < 20; i++)
+        args[i] = move();
+    if (good(cfut_map_new_closure(pool, failing_closure, args, 20, free_moved, &map))) {
+        cfut_map_next(map, CFUT_FOREVER, &future);
+        cfut_map_free(map);
+    }
+    if (good(cfut_map_new_source(pool, task, ten_items, &left, NULL, &map))) {
+        read_all(map);
+        cfut_map_free(map);
+    }
+    cfut_status status =
+        cfut_map_into(pool, task, data, 50, 40, results, sizeof results[0], CFUT_FOREVER);
+    if (status != CFUT_FAILED && status != CFUT_BROKEN)
+        good(status);
+    if (good(cfut_parallel_for(pool, 1000, 0, range, move(), free_moved, &future)))
+        settle(future);
+}
+
 static void combine(cfut_executor *pool, cfut_task *timed, cfut_promise *promise, cfut_future *input)
 {
     cfut_future *made, *piped;
@@ -220,10 +280,12 @@ static void scenario(void)
     if (good(cfut_task_new(answering_task, &task))) {
         cfut_task *timed;
         submit_all_kinds(pool, task);
+        map_all_kinds(pool, task);
         if (good(cfut_task_new(answering_task, &timed))) {
             good(cfut_task_set(timed, CFUT_TASK_TOTAL_TIMEOUT_NS, CFUT_SEC(1000)));
             good(cfut_task_set_text(timed, CFUT_TASK_NAME, "a name that is not too short"));
             submit_all_kinds(pool, timed);
+            map_all_kinds(pool, timed);
             if (good(cfut_promise_new(&promise, &input))) {
                 combine(pool, timed, promise, input);
                 cfut_promise_release(promise);
@@ -311,10 +373,11 @@ static int sweep(bool sticky)
     return ended;
 }
 
-/* Six places are known; two threads can each come to most of them. */
+/* Six places are known; two threads can each come to most of them, and to one of them with two
+ * numbers if they allocate in another order the next time. */
 static void each_fails_once(void)
 {
-    CHECK(sweep(false) <= 12);
+    CHECK(sweep(false) <= 18);
 }
 
 #else

@@ -34,49 +34,6 @@ static void command_tasks(void)
     cfut_task_free(plain);
 }
 
-static int32_t next_item(void *arg, const void **data, size_t *length)
-{
-    (void)arg;
-    (void)data;
-    (void)length;
-    return CFUT_END;
-}
-
-static int32_t nothing_range(cfut_promise *self, size_t begin, size_t end, void *arg)
-{
-    (void)self;
-    (void)begin;
-    (void)end;
-    (void)arg;
-    return 0;
-}
-
-/* What is moved is freed exactly once, here too. */
-static void maps_and_loops(void)
-{
-    cfut_executor *pool = check_pool(1);
-    cfut_task *task = task_of(nothing_task);
-    cfut_map *map = NULL;
-    cfut_future *future = NULL;
-    atomic_int freed = 0;
-    void *args[3] = { &freed, &freed, &freed };
-    char results[3];
-    CHECK_ERROR(cfut_map_new(pool, task, "abc", 1, 3, &map), CFUT_ENOTSUP, "maps");
-    CHECK_STATUS(cfut_map_into(pool, task, "abc", 1, 3, results, 1, CFUT_FOREVER), CFUT_ENOTSUP);
-    CHECK_STATUS(cfut_map_new_source(pool, task, next_item, &freed, count_free, &map), CFUT_ENOTSUP);
-    CHECK_EQ(freed, 1);
-    CHECK_STATUS(cfut_map_new_closure(pool, count_closure, args, 3, count_free, &map), CFUT_ENOTSUP);
-    CHECK_EQ(freed, 4);
-    CHECK_STATUS(cfut_parallel_for(pool, 9, 0, nothing_range, &freed, count_free, &future),
-                 CFUT_ENOTSUP);
-    CHECK_EQ(freed, 5);
-    CHECK(map == NULL && future == NULL);
-    cfut_map_free(NULL);
-    cfut_map_detach(NULL);
-    cfut_task_free(task);
-    check_close(pool);
-}
-
 /* An option for another kind of executor is refused when it is used, never ignored. */
 static void options_of_process_pools(void)
 {
@@ -100,15 +57,6 @@ static void options_of_process_pools(void)
         CHECK(pool == NULL);
         cfut_options_free(options);
     }
-}
-
-static void task_keys_of_later_versions(void)
-{
-    static const int32_t keys[] = { CFUT_TASK_CHUNK, CFUT_TASK_WINDOW };
-    cfut_task *task = task_of(nothing_task);
-    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
-        CHECK_ERROR(cfut_task_set(task, keys[i], 1), CFUT_ENOTSUP, "CFUT_TASK_");
-    cfut_task_free(task);
 }
 
 /* What is for processes does nothing on threads: a program can change its pool and no task. */
@@ -141,5 +89,4 @@ static void unknown_keys(void)
 }
 
 CHECK_MAIN(CASE(loops), CASE(limited_view), CASE(command_tasks),
-           CASE(maps_and_loops), CASE(options_of_process_pools),
-           CASE(task_keys_of_later_versions), CASE(task_keys_of_processes), CASE(unknown_keys))
+           CASE(options_of_process_pools), CASE(task_keys_of_processes), CASE(unknown_keys))

@@ -5,6 +5,36 @@
 
 #include <poll.h>
 
+/* ---- A1 ---- */
+
+/* Stands until four do: fewer at once would never go on. */
+static int32_t square_of_four(cfut_promise *self, const void *data, size_t length)
+{
+    struct call call = call_from(data, length);
+    int64_t n = call.number;
+    atomic_fetch_add(&board->gates[0].entered, 1);
+    if (n < 4)
+        CHECK_SOON(atomic_load(&board->gates[0].entered) >= 4);
+    n *= n;
+    return cfut_promise_set_bytes(self, &n, sizeof n);
+}
+
+static void a01_map(void)
+{
+    cfut_executor *pool = check_process_pool(4);
+    struct call calls[6];
+    cfut_task *task = task_of(square_of_four);
+    cfut_map *map;
+    for (int n = 0; n < 6; n++)
+        calls[n] = call_of(0, n);
+    CHECK_OK(cfut_map_new(pool, task, calls, sizeof calls[0], 6, &map));
+    for (int64_t n = 0; n < 6; n++)
+        CHECK_EQ(next_integer(map), n * n);
+    expect_end(map);
+    cfut_task_free(task);
+    check_close(pool);
+}
+
 /* ---- A2 ---- */
 
 static void a02_submit(void)
@@ -108,22 +138,13 @@ static void a05_run_time_out(void)
 
 /* ---- A6, A10, A15 ---- */
 
-static int32_t is_prime(cfut_promise *self, const void *data, size_t length)
-{
-    int64_t n, prime = 1;
-    memcpy(&n, data, length);
-    for (int64_t d = 2; d * d <= n && prime; d++)
-        prime = n % d != 0;
-    return cfut_promise_set_bytes(self, &prime, sizeof prime);
-}
-
 static void a06_three_primes(void)
 {
     static const int64_t numbers[4] = { 112272535095293, 112582705942171, 115280095190773, 15 };
     cfut_executor *pool = check_process_pool(2);
     cfut_future *futures[4];
     for (int i = 0; i < 4; i++)
-        futures[i] = submit(pool, is_prime, &numbers[i], sizeof numbers[i]);
+        futures[i] = submit(pool, prime_by_trial, &numbers[i], sizeof numbers[i]);
     for (int i = 0; i < 4; i++) {
         CHECK_OK(cfut_future_wait(futures[i], CFUT_FOREVER));
         CHECK_EQ(integer_of(futures[i]), i < 3);
@@ -300,6 +321,33 @@ static void a11_outcome_of_each(void)
     cfut_future_release(third);
     cfut_future_release(fourth);
     check_close(pool);
+}
+
+/* ---- A6, A8, A12, A19, A25 by map ---- */
+
+static void a06_by_map(void)
+{
+    three_primes_by_map(check_process_pool(2));
+}
+
+static void a08_sums_by_map(void)
+{
+    sums_by_map(check_process_pool(2));
+}
+
+static void a12_fruits_by_map(void)
+{
+    fruits_by_map(check_process_pool(2));
+}
+
+static void a19_one_second_for_all(void)
+{
+    one_second_for_all(check_process_pool(4));
+}
+
+static void a25_endless(void)
+{
+    hundred_of_endless(check_process_pool(2));
 }
 
 /* ---- A16, A17, A18 ---- */
@@ -708,12 +756,13 @@ static void a23_initializer_that_fails(void)
 
 CHECK_MAIN_WORKER(
     (beyond_the_guard(), board_make()),
-    CASE(a02_submit), CASE(a02_submit_returns_at_once), CASE(a03_completion_order),
+    CASE(a01_map), CASE(a02_submit), CASE(a02_submit_returns_at_once), CASE(a03_completion_order),
     CASE(a04_one_failure), CASE(a05_wait_times_out), CASE(a05_run_time_out), CASE(a06_three_primes),
     CASE(a07_guarded_main_runs_once), CASE(a09_states), CASE(a09_callbacks),
     CASE(a10_the_same_on_threads), CASE(a11_outcome_of_each), CASE(a15_sieves),
     CASE(a16_any_then_all), CASE(a17_first_failure), CASE(a18_cancel_the_rest),
-    CASE(a18_every_kind_of_waiter), CASE(a20_divide), CASE(a21_shutdown_waits),
+    CASE(a18_every_kind_of_waiter), CASE(a06_by_map), CASE(a08_sums_by_map),
+    CASE(a12_fruits_by_map), CASE(a19_one_second_for_all), CASE(a25_endless), CASE(a20_divide), CASE(a21_shutdown_waits),
     CASE(a21_shutdown_without_waiting), CASE(a21_shutdown_cancels_pending),
     CASE(a21_shutdown_stops_running), CASE(a21_shutdown_kills_busy), CASE(a21_shutdown_by_sigterm),
     CASE(a21_shutdown_twice), CASE(a21_shutdown_of_an_idle_pool),

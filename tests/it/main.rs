@@ -10,6 +10,7 @@ mod headers;
 mod json;
 mod lints;
 mod manual;
+mod map_suites;
 mod process_faults;
 mod process_suites;
 mod rooms;

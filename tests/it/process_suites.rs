@@ -4,6 +4,7 @@ use crate::suites::suite;
 
 suite!(
     process_behaviours:
+    a01_map,
     a02_submit,
     a02_submit_returns_at_once,
     a03_completion_order,
@@ -21,6 +22,11 @@ suite!(
     a17_first_failure,
     a18_cancel_the_rest,
     a18_every_kind_of_waiter,
+    a06_by_map,
+    a08_sums_by_map,
+    a12_fruits_by_map,
+    a19_one_second_for_all,
+    a25_endless,
     a20_divide,
     a21_shutdown_waits,
     a21_shutdown_without_waiting,

@@ -33,6 +33,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
     // The arms: no logic, no system.
     ("executor", &["open", "future", "process_pool", "thread_pool", "trace"]),
+    // Above every kind of executor, by their one interface.
+    ("map", &["open", "executor", "future", "log", "platform", "trace"]),
     (
         "ffi",
         &[
@@ -40,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "executor",
             "future",
             "log",
+            "map",
             "platform",
             "process_pool",
             "thread_pool",

@@ -72,6 +72,12 @@ suite!(
     a17_first_failure,
     a18_cancel_the_rest,
     a18_every_kind_of_waiter,
+    a01_map,
+    a06_by_map,
+    a08_sums_by_map,
+    a12_fruits_by_map,
+    a19_one_second_for_all,
+    a25_endless,
 );
 
 suite!(
@@ -354,9 +360,7 @@ suite!(
     loops,
     limited_view,
     command_tasks,
-    maps_and_loops,
     options_of_process_pools,
-    task_keys_of_later_versions,
     task_keys_of_processes,
     unknown_keys,
 );

@@ -136,6 +136,24 @@ impl Program {
         measure::end(&self.bench, span, self.bench.tasks as f64);
     }
 
+    fn parallel_loop(&self) {
+        let count = measure::loops(&self.bench);
+        let mut numbers = vec![0u64; self.bench.tasks];
+        let mut round = || {
+            self.pool.install(|| {
+                let all = numbers.par_iter_mut().enumerate();
+                all.for_each(|(i, number)| *number = measure::loop_step(i, *number));
+            });
+        };
+        round();
+        let span = measure::begin();
+        (0..count).for_each(|_| round());
+        measure::end(&self.bench, span, count as f64);
+        for (i, &number) in numbers.iter().enumerate() {
+            assert_eq!((0..=count).fold(0, |number, _| measure::loop_step(i, number)), number);
+        }
+    }
+
     fn memory(&self) {
         let b = &self.bench;
         static RUNNING: Latch = Latch::new();
@@ -207,6 +225,7 @@ fn main() {
         "pingpong" => program.pingpong(),
         "pingpong-install" => program.pingpong_install(),
         "sum" => program.sum(),
+        "loop" => program.parallel_loop(),
         "memory" => program.memory(),
         "idle" => program.idle(),
         _ => std::process::exit(3),

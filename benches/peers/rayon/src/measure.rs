@@ -213,6 +213,23 @@ pub fn sum(chunk: u64) -> u64 {
     sum
 }
 
+/// The steps of bench.h's loops, for one number.
+pub fn loop_step(place: usize, number: u64) -> u64 {
+    // One number at a time, as the C compilers take them.
+    let mut x = std::hint::black_box(number.wrapping_add(place as u64 + 1));
+    for _ in 0..8 {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+    }
+    x
+}
+
+/// As many loops as bench.h takes.
+pub fn loops(b: &Bench) -> usize {
+    16_000_000 / (b.tasks + 100) + 10
+}
+
 pub fn fib_value(n: u64) -> u64 {
     (0..n).fold((0, 1), |(a, b), _| (b, a + b)).0
 }
