@@ -5,6 +5,7 @@ use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
 use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
+use crate::limited::View;
 use crate::process_pool;
 use crate::shared::Shared;
 use crate::sync::Timeout;
@@ -20,6 +21,7 @@ pub(crate) struct Executor<'a>(&'a Owner);
 enum Arm<'a> {
     Threads(&'a Pool),
     Processes(&'a process_pool::Pool),
+    Limited(&'a View),
 }
 
 impl<'a> Executor<'a> {
@@ -38,13 +40,24 @@ impl<'a> Executor<'a> {
             match self.0.vtable.kind {
                 Executors::Threads => Arm::Threads(Pool::of(owner)),
                 Executors::Processes => Arm::Processes(process_pool::Pool::of(owner)),
+                Executors::View => Arm::Limited(View::of(owner)),
             }
         }
     }
 
     /// Its tasks run in other processes: functions and pointers of this one mean nothing there.
     pub(crate) fn is_elsewhere(self) -> bool {
-        self.0.vtable.kind == Executors::Processes
+        match self.arm() {
+            Arm::Threads(_) => false,
+            Arm::Processes(_) => true,
+            Arm::Limited(view) => Executor::under(view).is_elsewhere(),
+        }
+    }
+
+    /// What a view runs on in the end.
+    fn under(view: &'a View) -> Executor<'a> {
+        // SAFETY: the view keeps it.
+        unsafe { Executor::from_ptr(view.root()) }
     }
 
     /// An error where functions of this process cannot be called.
@@ -63,6 +76,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.retain(),
             Arm::Processes(pool) => pool.retain(),
+            Arm::Limited(view) => view.retain(),
         }
     }
 
@@ -70,6 +84,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.add_handle(),
             Arm::Processes(pool) => pool.add_handle(),
+            Arm::Limited(view) => view.add_handle(),
         }
     }
 
@@ -77,6 +92,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.drop_handle(),
             Arm::Processes(pool) => pool.drop_handle(),
+            Arm::Limited(view) => view.drop_handle(),
         }
     }
 
@@ -84,6 +100,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.check_fork(),
             Arm::Processes(pool) => pool.check_fork(),
+            Arm::Limited(view) => view.check_fork(),
         }
     }
 
@@ -98,6 +115,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.submit(work, bytes, spec, handle),
             Arm::Processes(pool) => pool.submit(work, bytes, spec, handle).map(Submitted::Queued),
+            Arm::Limited(view) => view.submit(work, bytes, spec, handle).map(Submitted::Queued),
         }
     }
 
@@ -128,8 +146,13 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => thread_pool::run_in_caller(pool, task),
             // They never leave one to its caller.
-            Arm::Processes(_) => drop(task),
+            Arm::Processes(_) | Arm::Limited(_) => drop(task),
         }
+    }
+
+    /// A view that runs at most `most` of its tasks at once.
+    pub(crate) fn limited(self, most: u32) -> Result<OwnerRef> {
+        View::new(self.retain(), most)
     }
 
     /// # Safety
@@ -151,6 +174,10 @@ impl<'a> Executor<'a> {
             Arm::Processes(pool) => unsafe {
                 pool.submit_many(make_work, item_size, count, spec, out)
             },
+            // SAFETY: by the contract.
+            Arm::Limited(view) => unsafe {
+                view.submit_many(make_work, item_size, count, spec, out)
+            },
         }
     }
 
@@ -158,6 +185,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.shutdown(flags, timeout),
             Arm::Processes(pool) => pool.shutdown(flags, timeout),
+            Arm::Limited(view) => view.shutdown(flags, timeout),
         }
     }
 
@@ -166,6 +194,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.refuse_own_task(),
             Arm::Processes(pool) => pool.refuse_own_task(),
+            Arm::Limited(view) => view.refuse_own_task(),
         }
     }
 
@@ -173,6 +202,10 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.warm(timeout),
             Arm::Processes(pool) => pool.warm(timeout),
+            Arm::Limited(view) => {
+                view.check_takes_work()?;
+                Executor::under(view).warm(timeout)
+            }
         }
     }
 
@@ -181,6 +214,10 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => Ok(pool.figure(figure)),
             Arm::Processes(pool) => Ok(pool.figure(figure)),
+            Arm::Limited(view) => match view.figure(figure) {
+                Some(value) => Ok(value),
+                None => Executor::under(view).figure(figure),
+            },
         }
     }
 
@@ -189,6 +226,7 @@ impl<'a> Executor<'a> {
         let written = match self.arm() {
             Arm::Threads(pool) => pool.write_json(out),
             Arm::Processes(pool) => pool.write_json(out),
+            Arm::Limited(view) => view.write_json(out),
         };
         written.map_err(|_| {
             Error::new(Kind::System, format_args!("the snapshot could not be written"))

@@ -19,6 +19,7 @@ mod future;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod limited;
 mod local;
 mod log;
 mod platform;

@@ -9,7 +9,7 @@ use super::status;
 use super::types::{cfut_executor, cfut_options, cfut_status};
 use crate::error::{Result, fail};
 use crate::future::due;
-use crate::future::wait::Blocking;
+use crate::future::wait::{self, Blocking};
 use crate::local;
 use crate::process_pool;
 use crate::sync::Timeout;
@@ -159,12 +159,36 @@ pub unsafe extern "C-unwind" fn cfut_loop_fd(
     })
 }
 
-/// Makes a view of an executor that runs only so many of its tasks at once.
+/// Makes a view of an executor, its parent: an executor of its own that runs its tasks on the
+/// parent, at most `max_running` of them at once. Those that wait hold no worker. They are handed
+/// to the parent in the order accepted, whatever their priorities, which count there. With 1 it is
+/// a strand: its tasks run one after the other, in order, though not always in the same thread.
 ///
-/// @param parent retained.
-/// @param max_running most tasks of the view that run at once; 1: one after the other, in order.
+/// A task holds its place until it has settled and its function has returned: also while it is
+/// detached, and while it does not heed that its time-out has passed. (In a process pool a place is
+/// free as soon as the task has settled; its process may still be being killed.) A place is free
+/// before the callbacks of the task's future run.
+///
+/// Options, time-outs and statistics of tasks are as with the parent. What waits counts against the
+/// bound of its queue. If that is full, tasks of the parent's own workers are accepted all the same,
+/// and with CFUT_FULL_RUN_IN_CALLER other threads wait for room: no task is run by its submitter. The view's
+/// statistics count its own tasks; CFUT_STAT_WORKERS and the like are the parent's.
+/// cfut_executor_current() in its tasks is the view.
+///
+/// A task of the view that waits without a time-out for one that cannot get a place before it ends
+/// gets CFUT_EDEADLK.
+///
+/// cfut_executor_shutdown() ends the view alone: CFUT_SHUTDOWN_CANCEL and _STOP reach its own tasks,
+/// CFUT_SHUTDOWN_KILL kills the processes of those still busy at the time-out; CFUT_SHUTDOWN_TERM is
+/// CFUT_ENOTSUP. The parent takes work as long as the view does, and is then released. If it is
+/// shut down before, what still waits in the view ends as CFUT_BROKEN, or as CFUT_CANCELLED if that was
+/// done with CFUT_SHUTDOWN_CANCEL; callbacks and continuations run in the thread that learns of it.
+///
+/// @param parent retained: any executor, also a view, up to 16 deep.
+/// @param max_running most tasks of the view that run at once, at least 1.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or 0 as `max_running`; CFUT_ENOMEM; CFUT_ENOTSUP: nested too
+/// deep; CFUT_ESHUTDOWN, CFUT_BROKEN: the parent takes no more work; CFUT_EFORKED.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_limited_new(
@@ -172,16 +196,13 @@ pub unsafe extern "C-unwind" fn cfut_limited_new(
     max_running: u32,
     out: *mut *mut cfut_executor,
 ) -> cfut_status {
-    let _ = max_running;
-    let parent = guard::status(|| {
+    guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe { handle::borrow_executor(parent) }?;
+        let (parent, out) =
+            unsafe { (handle::borrow_executor(parent)?, handle::output(out, "out")?) };
+        out.write(handle::give_executor(parent.limited(max_running)?));
         Ok(status::OK)
-    });
-    if parent != status::OK {
-        return parent;
-    }
-    not_yet(out, "limited views come with a later version")
+    })
 }
 
 fn not_yet(out: *mut *mut cfut_executor, text: &str) -> cfut_status {
@@ -227,15 +248,17 @@ pub unsafe extern "C-unwind" fn cfut_executor_release(executor: *mut cfut_execut
     });
 }
 
-/// The executor whose task or hook this thread runs; in callbacks that a thread of an executor
-/// makes that one.
+/// The executor whose task or hook this thread runs, which is the view for a task of a view; in
+/// callbacks that a thread of an executor makes that executor. (A task of a view that runs in a thread
+/// that waits for it, with CFUT_OPT_WAITERS_HELP, gets the executor under the view.)
 ///
 /// @return borrowed, valid during the task; NULL in other threads.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_executor_current() -> *mut cfut_executor {
     guard::value(ptr::null_mut(), || {
-        Ok(local::with(|local| local.executor.get()).cast_mut().cast())
+        let executor = local::with(|local| local.executor.get()).cast_mut().cast();
+        Ok(wait::view_of_own_task().map_or(executor, |view| view.as_ptr().cast()))
     })
 }
 

@@ -24,16 +24,14 @@ struct RunHere {
     task: TaskRef,
 }
 
-/// Runs what a submit left to its caller, and what an error has made due; a task that was
-/// queued has made nothing due. Not contained: calls the user.
+/// Runs what a submit left to its caller, and what has become due: with an error, or where a view's
+/// parent has refused a task. Not contained: calls the user.
 #[inline(always)]
-fn finish(status: cfut_status, left: Option<RunHere>) {
+fn finish(left: Option<RunHere>) {
     if let Some(left) = left {
         run_here(left);
-        due::run_pending();
-    } else if status != status::OK {
-        due::run_pending();
     }
+    due::run_pending();
 }
 
 #[cold]
@@ -193,7 +191,7 @@ unsafe fn submit_bytes(
         let submitted = executor.submit(work, len as u64, None, !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -229,7 +227,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
         let submitted = executor.submit(work, len as u64, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -265,7 +263,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
         let submitted = executor.submit(work, bytes, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -300,7 +298,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_closure(
         Ok(accept(executor, submitted, out, &mut left))
     });
     drop(moved);
-    finish(status, left);
+    finish(left);
     status
 }
 

@@ -83,6 +83,7 @@ pub(crate) mod join;
 pub(crate) mod make;
 pub(crate) mod owner;
 pub(crate) mod phase;
+pub(crate) mod place;
 pub(crate) mod promise;
 pub(crate) mod queue;
 pub(crate) mod registry;

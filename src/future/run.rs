@@ -8,6 +8,7 @@ use super::arena;
 use super::buffer::BufferRef;
 use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
+use super::place;
 use super::result::Payload;
 use super::settle::Verdict;
 use super::state::{Finish, HOOKS, IN_TASK, Outcome, RAN, RECORDED};
@@ -123,7 +124,7 @@ fn is_unobserved(cell: &TaskCell) -> bool {
         let promises = cell.promises.load(Ordering::Relaxed);
         let seen = cell.snapshot();
         if seen.refs() <= promises {
-            return !seen.has(HOOKS);
+            return !seen.has(HOOKS) || place::only_places(cell);
         }
         if seen.refs() > promises + 1 {
             break;
@@ -161,7 +162,11 @@ pub(crate) fn thread_ended(cell: TaskRef) {
     let text = b"the thread ended inside the task (pthread_exit, cancellation or an exception)";
     let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
     let unobserved = is_unobserved(&cell);
-    let settled = contain(|| cell.settle_if(&cell, |_| true, verdict));
+    let settled = contain(|| {
+        let settled = cell.settle_if(&cell, |_| true, verdict);
+        place::returned(&cell);
+        settled
+    });
     if unobserved && matches!(settled, Ok(true)) {
         report_failure(cell, Ended::Settled(Outcome::Failed));
     } else {
@@ -183,7 +188,10 @@ pub(super) fn run_here(cell: TaskRef) {
 fn broken_by_us(cell: TaskRef, text: &str) -> Ended {
     let line = crate::error::Line::of(format_args!("defect inside the library: {text}"));
     let verdict = Verdict::because(Outcome::Broken, THREAD_ENDED, line.as_bytes());
-    let _ = contain(|| cell.settle_if(&cell, |_| true, verdict));
+    let _ = contain(|| {
+        cell.settle_if(&cell, |_| true, verdict);
+        place::returned(&cell);
+    });
     Ended::TooLate
 }
 
@@ -402,12 +410,18 @@ unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
                 ended
             }
             Finish::TooLate => {
-                cell.as_ref().state.leave_task();
+                leave_task(&borrow(cell));
                 super::cell::release(cell);
                 Ended::TooLate
             }
         }
     }
+}
+
+/// The function of a task that somebody else has settled has returned.
+fn leave_task(cell: &TaskRef) {
+    cell.state.leave_task();
+    place::returned(cell);
 }
 
 /// The function returned, with a failure if that is given: settles the future under LOCK.
@@ -416,7 +430,7 @@ fn settle_returned(cell: &TaskRef, failure: Option<i32>) -> Ended {
     let seen = cell.state.lock();
     if seen.is_settled() {
         cell.state.unlock(0, 0);
-        cell.state.leave_task();
+        leave_task(cell);
         return Ended::TooLate;
     }
     let outcome = match failure {

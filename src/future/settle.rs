@@ -12,6 +12,7 @@ use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
 use super::owner::{Owner, OwnerRef, Stage};
+use super::place;
 use super::queue;
 use super::result::Payload;
 use super::state::{
@@ -229,6 +230,11 @@ impl WorkList {
     /// # Safety
     /// The hook is in no ring and nobody else refers to it.
     pub(super) unsafe fn carry_out(&mut self, cell: &TaskRef, hook: NonNull<Hook>) {
+        // SAFETY: by the contract.
+        if let Some(place) = unsafe { Hook::place_in_view(hook) } {
+            // SAFETY: by the contract.
+            return unsafe { place::leave(cell, place, hook) };
+        }
         // A delivery keeps its hook: it becomes the entry in the queue.
         // SAFETY: by the contract.
         let hook = match unsafe { queue::deliver(cell, hook) } {
@@ -240,7 +246,14 @@ impl WorkList {
             Some(Action::Start(output)) => super::then::start(output),
             Some(Action::Report(group)) => group.report(cell),
             Some(Action::Join(output)) => join::input_settled(output, cell, self),
-            Some(Action::Deliver(..) | Action::Delivered(..) | Action::Callback(..)) | None => {}
+            // The last one: not reached, for it was looked for above.
+            Some(
+                Action::Deliver(..)
+                | Action::Delivered(..)
+                | Action::Callback(..)
+                | Action::Place(..),
+            )
+            | None => {}
         }
     }
 }

@@ -16,7 +16,8 @@
 use super::cell::{Kind, TaskCell, TaskRef};
 use super::due;
 use super::join;
-use super::owner::OwnerRef;
+use super::owner::{Owner, OwnerRef};
+use super::place;
 use super::remote;
 use super::state::Outcome;
 use super::then;
@@ -34,6 +35,12 @@ pub(crate) struct WorkerHead {
     pub(crate) vtable: &'static WorkerVtable,
 }
 
+/// See `WorkerVtable::find_task`.
+pub(crate) type FindTask = unsafe fn(
+    NonNull<WorkerHead>,
+    look: &mut dyn FnMut(&TaskCell) -> bool,
+) -> Option<NonNull<TaskCell>>;
+
 /// What a waiting worker asks of its pool.
 pub(crate) struct WorkerVtable {
     /// Starts a pending task of the worker's own pool in this thread; the answer is the
@@ -46,11 +53,28 @@ pub(crate) struct WorkerVtable {
     pub(crate) block: unsafe fn(NonNull<WorkerHead>, Option<&TaskCell>, forever: bool) -> bool,
     /// The sleep is over.
     pub(crate) unblock: unsafe fn(NonNull<WorkerHead>),
+    /// The innermost task on the worker's stack for which `look` says yes.
+    pub(crate) find_task: FindTask,
 }
 
 /// The worker this thread is.
 pub(crate) fn this_worker() -> Option<NonNull<WorkerHead>> {
     local::with(|local| NonNull::new(local.worker.get().cast_mut().cast()))
+}
+
+/// The innermost task on the stack of this thread, if it is a worker, for which `look` says yes.
+pub(crate) fn find_own_task(mut look: impl FnMut(&TaskCell) -> bool) -> Option<NonNull<TaskCell>> {
+    let worker = this_worker()?;
+    // SAFETY: this thread's own worker.
+    unsafe { (worker.as_ref().vtable.find_task)(worker, &mut look) }
+}
+
+/// The view that the innermost task on the stack of this thread was given to, if any; borrowed from
+/// the task.
+pub(crate) fn view_of_own_task() -> Option<NonNull<Owner>> {
+    let task = find_own_task(|_| true)?;
+    // SAFETY: it is being run below us.
+    place::view_of(unsafe { task.as_ref() })
 }
 
 /// Tells the pool of this thread, if any, that it sleeps; undone when this goes.
@@ -198,15 +222,13 @@ impl<'a> Wait<'a> {
     /// A task that is to be run here so that the future can settle.
     fn help(&mut self) -> Option<Helped> {
         let target = self.unstarted_task()?;
-        if let Some(worker) = this_worker() {
-            // SAFETY: this thread's own worker.
-            let claimed = unsafe { (worker.as_ref().vtable.claim)(worker, target.clone()) };
-            if let Some(task) = claimed {
-                return Some(Helped::AsWorker(worker, task));
-            }
+        if let Some(claimed) = claim(&target) {
+            return Some(claimed);
         }
-        let owner = take_seat(&target)?;
-        Some(Helped::InSeat(owner, target))
+        if let Some(owner) = take_seat(&target) {
+            return Some(Helped::InSeat(owner, target));
+        }
+        help_holder(&place::unstarted_holder(&target)?)
     }
 
     /// The future itself, or one it depends on, if it is a task that waits in a queue.
@@ -247,6 +269,19 @@ enum Sleep {
 /// A task that is to be run here so that `cell` can settle, for waits for several.
 pub(crate) fn help_with(cell: &TaskCell) -> Option<Helped> {
     Wait::new(cell, Timeout::Forever).help()
+}
+
+/// Starts `target` in this thread, if it is a worker of its executor.
+fn claim(target: &TaskRef) -> Option<Helped> {
+    let worker = this_worker()?;
+    // SAFETY: this thread's own worker.
+    let claimed = unsafe { (worker.as_ref().vtable.claim)(worker, target.clone()) };
+    claimed.map(|task| Helped::AsWorker(worker, task))
+}
+
+/// A task that waits in a view cannot be run, but one whose place it waits for.
+fn help_holder(holder: &TaskRef) -> Option<Helped> {
+    claim(holder).or_else(|| Some(Helped::InSeat(take_seat(holder)?, holder.clone())))
 }
 
 /// Starts `target` in a worker's place, if its executor lets this thread help.

@@ -17,7 +17,8 @@ use crate::sync::Ordering;
 use crate::unwind::contain;
 use std::ptr::{self, NonNull};
 
-pub(super) static WORKER_VTABLE: WorkerVtable = WorkerVtable { claim, run, block, unblock };
+pub(super) static WORKER_VTABLE: WorkerVtable =
+    WorkerVtable { claim, run, block, unblock, find_task };
 
 /// # Safety
 /// `head` is the head of the calling thread's own slot.
@@ -191,6 +192,26 @@ unsafe fn unblock(head: NonNull<WorkerHead>) {
     // SAFETY: by the contract.
     let slot = unsafe { slot(head) };
     slot.end_block(slot.mine().blocked_forever.get());
+}
+
+/// # Safety
+/// As `slot`.
+unsafe fn find_task(
+    head: NonNull<WorkerHead>,
+    look: &mut dyn FnMut(&TaskCell) -> bool,
+) -> Option<NonNull<TaskCell>> {
+    // SAFETY: by the contract.
+    let mut frame = unsafe { slot(head) }.mine().frames.get();
+    // SAFETY: frames are on this thread's stack, below us; a task in one is being run.
+    while let Some(this) = unsafe { frame.as_ref() } {
+        let task = NonNull::new(this.task.get().cast_mut());
+        // SAFETY: as above.
+        if task.is_some_and(|task| look(unsafe { task.as_ref() })) {
+            return task;
+        }
+        frame = this.below;
+    }
+    None
 }
 
 impl Pool {

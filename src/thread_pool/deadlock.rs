@@ -3,14 +3,17 @@
 //! A worker that waits for ever enters what it waits for, under one lock for the process,
 //! and looks whether the chain leads back to itself: the awaited future is run by some
 //! worker; if that one waits too, what it waits for is run by some worker; and so on. A
-//! continuation leads to its input, a join of all to each of its inputs. The wait that
-//! would close a cycle is refused, so a cycle never exists.
+//! continuation leads to its input, a join of all to each of its inputs, a task that waits in a
+//! view to the tasks that hold its places, if all of them do. The wait that would close a cycle is
+//! refused, so a cycle never exists.
 //!
 //! The table is a list through the slots of blocked workers. Their stacks of frames stand
 //! still while they are in it, so the lock is all that is needed to read them.
 
 use super::worker::{Frame, Slot};
-use crate::future::cell::{Kind, TaskCell, TaskRef};
+use crate::future::cell::{Kind, TaskCell};
+use crate::future::extra::Spec;
+use crate::future::place::Holders;
 use crate::future::{join, then};
 use crate::platform::fork::PerProcess;
 use crate::sync::{Lock, Ordering, global};
@@ -42,8 +45,7 @@ fn follow_fork() {
 pub(super) fn enter(slot: &Slot, awaited: &TaskCell) -> bool {
     follow_fork();
     let mut table = TABLE.lock();
-    let mut steps = SEARCH;
-    if leads_to(&table, slot, awaited, &mut steps) {
+    if leads_to(&table, slot, awaited, &mut Search { steps: SEARCH, behind: None }) {
         return false;
     }
     let public = slot.public();
@@ -84,40 +86,81 @@ fn blocked(table: &Table) -> impl Iterator<Item = &Slot> {
     })
 }
 
+/// How far a search has come.
+struct Search<'a> {
+    steps: usize,
+    behind: Option<&'a Behind<'a>>,
+}
+
+/// A task that waits in a view, which the search has come through.
+struct Behind<'a> {
+    task: *const TaskCell,
+    outer: Option<&'a Behind<'a>>,
+}
+
 /// Whether `awaited` can settle only after a task on the stack of `waiter` has gone on.
-fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, steps: &mut usize) -> bool {
-    if *steps == 0 || awaited.snapshot().is_settled() {
+fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Search<'_>) -> bool {
+    if search.steps == 0 || awaited.snapshot().is_settled() {
         return false;
     }
-    *steps -= 1;
+    search.steps -= 1;
     if runs(waiter, awaited) {
         return true;
     }
     if let Some(runner) = blocked(table).find(|slot| runs(slot, awaited)) {
         let next = runner.public().awaited.load(Ordering::Relaxed);
         // SAFETY: its wait holds a handle, and it stays in the table while we look.
-        return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, steps));
+        return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, search));
     }
     match awaited.kind() {
         // Its total time-out ends the wait.
         Kind::Then if awaited.spec().is_some_and(|spec| spec.total_timeout >= 0) => false,
-        Kind::Then => then::input_of(awaited)
-            .is_some_and(|input: TaskRef| leads_to(table, waiter, &input, steps)),
+        Kind::Then => match then::input_of(awaited) {
+            Some(input) => leads_to(table, waiter, &input, search),
+            None => waits_behind(table, waiter, awaited, search),
+        },
         Kind::Join if join::needs_all(awaited) => {
             let mut from = 0;
             while let Some(input) = join::unsettled_input(awaited, &mut from) {
-                if *steps == 0 {
+                if search.steps == 0 {
                     return false;
                 }
-                if leads_to(table, waiter, &input, steps) {
+                if leads_to(table, waiter, &input, search) {
                     return true;
                 }
                 from += 1;
             }
             false
         }
-        _ => false,
+        _ => waits_behind(table, waiter, awaited, search),
     }
+}
+
+/// Whether `awaited` waits in a view all of whose places are held by tasks that lead to `waiter`, or
+/// back to it.
+fn waits_behind(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Search<'_>) -> bool {
+    let timed = |spec: &Spec| spec.total_timeout >= 0 || spec.queue_timeout >= 0;
+    if !awaited.snapshot().is_pending() || awaited.spec().is_some_and(timed) {
+        return false; // it has a place, or its time-out ends the wait
+    }
+    let mut outer = search.behind;
+    while let Some(behind) = outer {
+        if ptr::eq(behind.task, awaited) {
+            return true;
+        }
+        outer = behind.outer;
+    }
+    let Some(holders) = Holders::of(awaited) else { return false };
+    let here = Behind { task: awaited, outer: search.behind };
+    let mut inner = Search { steps: search.steps, behind: Some(&here) };
+    let mut number = 0;
+    let mut all = true;
+    while let Some(holder) = holders.get(number).filter(|_| all) {
+        all = leads_to(table, waiter, &holder, &mut inner);
+        number += 1;
+    }
+    search.steps = inner.steps;
+    all && number > 0
 }
 
 /// Whether the function of `task` is on the stack of this worker, which is the calling

@@ -245,7 +245,8 @@ impl Pool {
         }
     }
 
-    fn check_takes_work(&self) -> Result<()> {
+    pub(super) fn check_takes_work(&self) -> Result<()> {
+        self.check_fork()?;
         if let Some(reason) = self.reason() {
             return Err(self.broken_error(&reason));
         }

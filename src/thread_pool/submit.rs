@@ -11,7 +11,7 @@ use crate::future::bound::{Bound, Load};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
-use crate::future::owner::{Reason, attention};
+use crate::future::owner::{Owner, Reason, attention};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
@@ -138,7 +138,7 @@ impl Pool {
             return self.submit_with_care(work, bytes, spec, handle);
         }
         self.check_fork()?;
-        let task = self.make_plain(work, bytes, handle)?;
+        let task = self.make_plain(self.as_owner(), work, bytes, handle)?;
         match self.push(Lane::Normal, task, false) {
             Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
             Err(refused) => Err(self.refuse(task, handle, refused)),
@@ -159,7 +159,7 @@ impl Pool {
             None => false,
             Some(bound) => !self.take_room(bound, Load { tasks: 1, bytes })?,
         };
-        let task = match self.make(work, bytes, spec, handle) {
+        let task = match self.make(self.as_owner(), work, bytes, spec, handle) {
             Ok(task) => task,
             Err(error) => {
                 if !run_here {
@@ -197,29 +197,36 @@ impl Pool {
         self.refusal(refused)
     }
 
-    /// A cell of this pool, with a reference for the queue and one for a handle.
+    /// A cell of this pool or a view of it, with a reference for the queue and one for a handle.
     #[inline(always)]
-    fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
+    fn make_plain(
+        &self,
+        owner: NonNull<Owner>,
+        work: Work<'_>,
+        bytes: u64,
+        handle: bool,
+    ) -> Result<Entry> {
         let refs = if handle { 2 } else { 1 };
         let Some(task) = TaskCell::allocate(work, refs) else {
             return Err(Error::no_memory("a task", arena::block_size(0) + bytes as usize));
         };
         // SAFETY: fresh.
         let cell = unsafe { task.as_ref() };
-        cell.set_owner(self.as_owner());
+        cell.set_owner(owner);
         cell.stamp_accepted(clock::ticks());
         Ok(task)
     }
 
     /// As `make_plain`, with what goes beside the cell.
-    fn make(
+    pub(super) fn make(
         &self,
+        owner: NonNull<Owner>,
         work: Work<'_>,
         bytes: u64,
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Entry> {
-        let task = self.make_plain(work, bytes, handle)?;
+        let task = self.make_plain(owner, work, bytes, handle)?;
         let counts_bytes = self.bound.as_ref().is_some_and(Bound::counts_bytes);
         if spec.is_some() || counts_bytes {
             // SAFETY: fresh.
@@ -353,7 +360,7 @@ impl Pool {
 
     /// Undoes `make` for a task that was not accepted.
     #[cold]
-    fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
+    pub(super) fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
         self.timers_remove(&task);
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: nobody else knows the task.
@@ -451,7 +458,7 @@ impl Pool {
         places: &mut [std::mem::MaybeUninit<Entry>],
     ) -> Result<()> {
         for made in 0..places.len() {
-            match self.make(make_work(made), bytes, spec, handles) {
+            match self.make(self.as_owner(), make_work(made), bytes, spec, handles) {
                 Ok(task) => {
                     places[made].write(task);
                 }

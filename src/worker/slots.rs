@@ -5,7 +5,7 @@ use super::shipping::Worker;
 use super::{outcome, shipping};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, Refused, ShippedTable, Stage, Vtable};
+use crate::future::owner::{Arrival, Kind, Owner, OwnerRef, Refused, ShippedTable, Stage, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::fork;
 use crate::platform::memory;
@@ -29,6 +29,8 @@ static VTABLE: Vtable = Vtable {
     is_quiet,
     shipped: Some(&SHIPPED),
     remote: None,
+    parent: None,
+    view: None,
     destroy,
 };
 
@@ -114,7 +116,7 @@ impl Slot {
 // ---- what futures ask ----
 
 /// Continuations of a task's future do not exist here: nobody has the future.
-unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: bool) -> Result<(), Refused> {
+unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: Arrival) -> Result<(), Refused> {
     Err(Refused { task, verdict: None })
 }
 

@@ -15,14 +15,6 @@ static void loops(void)
     check_close(pool);
 }
 
-static void limited_view(void)
-{
-    cfut_executor *pool = check_pool(1), *view = NULL;
-    CHECK_ERROR(cfut_limited_new(pool, 1, &view), CFUT_ENOTSUP, "limited");
-    CHECK(view == NULL);
-    check_close(pool);
-}
-
 static void command_tasks(void)
 {
     cfut_task *task = NULL, *plain = task_of(nothing_task);
@@ -140,6 +132,6 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(loops), CASE(limited_view), CASE(command_tasks),
+CHECK_MAIN(CASE(loops), CASE(command_tasks),
            CASE(maps_and_loops), CASE(options_of_process_pools),
            CASE(task_keys_of_later_versions), CASE(task_keys_of_processes), CASE(unknown_keys))

@@ -16,4 +16,5 @@ mod sources;
 mod suites;
 mod support;
 mod testing_doc;
+mod view_suites;
 mod worker_program;

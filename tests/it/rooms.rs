@@ -31,8 +31,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The other side: knows no pool.
     ("worker", &["open", "future", "platform", "transport"]),
     ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
+    // In front of another executor, whichever: asks it through its table.
+    ("limited", &["open", "future", "platform", "trace"]),
     // The arms: no logic, no system.
-    ("executor", &["open", "future", "process_pool", "thread_pool", "trace"]),
+    ("executor", &["open", "future", "limited", "process_pool", "thread_pool", "trace"]),
     (
         "ffi",
         &[

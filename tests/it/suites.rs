@@ -351,7 +351,6 @@ suite!(
 suite!(
     notsup:
     loops,
-    limited_view,
     command_tasks,
     maps_and_loops,
     options_of_process_pools,

@@ -1,0 +1,73 @@
+//! The C programs of tests/c about limited views.
+
+use crate::suites::suite;
+
+suite!(
+    limited:
+    never_more_at_once,
+    as_many_as_allowed,
+    one_at_a_time_is_in_order,
+    priorities_do_not_change_the_order,
+    what_waits_holds_no_worker,
+    strand_of_100000,
+    every_way_in,
+    data_of_every_length,
+    own_tasks_submit,
+    detached_tasks_hold_their_place,
+    expired_tasks_hold_their_place_until_they_return,
+    expired_tasks_of_views_on_views_too,
+    thread_that_ends_gives_its_place_back,
+    failures_give_their_place_back,
+    cancelled_while_they_wait,
+    expired_while_they_wait,
+    pipe_queue_time_out_is_from_its_input,
+    pipe_passes_failures_on,
+    view_on_a_view,
+    continuations_through_views_on_views,
+    sixteen_deep_and_no_deeper,
+);
+
+suite!(
+    limited_ends:
+    refuses_nonsense,
+    parent_is_dead,
+    view_under_a_view_is_dead,
+    parent_is_shut_down,
+    parent_is_shut_down_with_cancel,
+    keeps_its_parent,
+    released_with_work,
+    shut_down_alone,
+    shut_down_cancels_and_stops,
+    own_task_shuts_it_down,
+    task_of_the_parent_shuts_it_down,
+    own_task_has_the_last_handle,
+    claim_on_wait,
+    wait_for_a_later_one_of_a_strand,
+    wait_for_a_later_one_through_others,
+    all_holders_wait,
+    outside_threads_just_wait,
+    current_is_the_view,
+    figures,
+    waiting_ones_count_against_the_bound,
+    full_queue_has_others_wait,
+    own_tasks_pass_a_full_queue,
+    forked,
+    quiesce_sees_what_waits,
+    unseen_failures_go_to_the_log,
+    many_threads_at_once,
+);
+
+suite!(
+    process_limited:
+    as_many_as_allowed,
+    one_at_a_time_is_in_order,
+    every_way_in,
+    pipe_passes_failures_on,
+    crashes_give_their_place_back,
+    time_outs_give_their_place_back,
+    cancelled_of_each_kind,
+    shut_down_kills_its_own,
+    parent_is_shut_down,
+    keeps_its_parent,
+    strand_of_10000,
+);
