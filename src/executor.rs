@@ -6,6 +6,7 @@ use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
 use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
 use crate::limited::View;
+use crate::loops::Loop;
 use crate::process_pool;
 use crate::shared::Shared;
 use crate::sync::Timeout;
@@ -21,6 +22,7 @@ pub(crate) struct Executor<'a>(&'a Owner);
 enum Arm<'a> {
     Threads(&'a Pool),
     Processes(&'a process_pool::Pool),
+    Loop(&'a Loop),
     Limited(&'a View),
 }
 
@@ -40,6 +42,7 @@ impl<'a> Executor<'a> {
             match self.0.vtable.kind {
                 Executors::Threads => Arm::Threads(Pool::of(owner)),
                 Executors::Processes => Arm::Processes(process_pool::Pool::of(owner)),
+                Executors::Loop => Arm::Loop(Loop::of(owner)),
                 Executors::View => Arm::Limited(View::of(owner)),
             }
         }
@@ -48,7 +51,7 @@ impl<'a> Executor<'a> {
     /// Its tasks run in other processes: functions and pointers of this one mean nothing there.
     pub(crate) fn is_elsewhere(self) -> bool {
         match self.arm() {
-            Arm::Threads(_) => false,
+            Arm::Threads(_) | Arm::Loop(_) => false,
             Arm::Processes(_) => true,
             Arm::Limited(view) => Executor::under(view).is_elsewhere(),
         }
@@ -76,6 +79,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.retain(),
             Arm::Processes(pool) => pool.retain(),
+            Arm::Loop(this) => this.retain(),
             Arm::Limited(view) => view.retain(),
         }
     }
@@ -84,6 +88,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.add_handle(),
             Arm::Processes(pool) => pool.add_handle(),
+            Arm::Loop(this) => this.add_handle(),
             Arm::Limited(view) => view.add_handle(),
         }
     }
@@ -92,6 +97,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.drop_handle(),
             Arm::Processes(pool) => pool.drop_handle(),
+            Arm::Loop(this) => this.drop_handle(),
             Arm::Limited(view) => view.drop_handle(),
         }
     }
@@ -100,6 +106,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.check_fork(),
             Arm::Processes(pool) => pool.check_fork(),
+            Arm::Loop(this) => this.check_fork(),
             Arm::Limited(view) => view.check_fork(),
         }
     }
@@ -115,6 +122,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.submit(work, bytes, spec, handle),
             Arm::Processes(pool) => pool.submit(work, bytes, spec, handle).map(Submitted::Queued),
+            Arm::Loop(this) => this.submit(work, bytes, spec, handle).map(Submitted::Queued),
             Arm::Limited(view) => view.submit(work, bytes, spec, handle).map(Submitted::Queued),
         }
     }
@@ -146,7 +154,15 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => thread_pool::run_in_caller(pool, task),
             // They never leave one to its caller.
-            Arm::Processes(_) | Arm::Limited(_) => drop(task),
+            Arm::Processes(_) | Arm::Loop(_) | Arm::Limited(_) => drop(task),
+        }
+    }
+
+    /// An error if it is no loop.
+    pub(crate) fn as_loop(self) -> Result<&'a Loop> {
+        match self.arm() {
+            Arm::Loop(this) => Ok(this),
+            _ => fail!(NotSupported, "the executor is no loop: it was not made by cfut_loop_new"),
         }
     }
 
@@ -175,6 +191,8 @@ impl<'a> Executor<'a> {
                 pool.submit_many(make_work, item_size, count, spec, out)
             },
             // SAFETY: by the contract.
+            Arm::Loop(this) => unsafe { this.submit_many(make_work, item_size, count, spec, out) },
+            // SAFETY: by the contract.
             Arm::Limited(view) => unsafe {
                 view.submit_many(make_work, item_size, count, spec, out)
             },
@@ -185,6 +203,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.shutdown(flags, timeout),
             Arm::Processes(pool) => pool.shutdown(flags, timeout),
+            Arm::Loop(this) => this.shutdown(flags, timeout),
             Arm::Limited(view) => view.shutdown(flags, timeout),
         }
     }
@@ -194,6 +213,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.refuse_own_task(),
             Arm::Processes(pool) => pool.refuse_own_task(),
+            Arm::Loop(this) => this.refuse_own_task(),
             Arm::Limited(view) => view.refuse_own_task(),
         }
     }
@@ -202,6 +222,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.warm(timeout),
             Arm::Processes(pool) => pool.warm(timeout),
+            // Nothing to start.
+            Arm::Loop(this) => this.check_takes_work().map(|()| true),
             Arm::Limited(view) => {
                 view.check_takes_work()?;
                 Executor::under(view).warm(timeout)
@@ -214,6 +236,7 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => Ok(pool.figure(figure)),
             Arm::Processes(pool) => Ok(pool.figure(figure)),
+            Arm::Loop(this) => Ok(this.figure(figure)),
             Arm::Limited(view) => match view.figure(figure) {
                 Some(value) => Ok(value),
                 None => Executor::under(view).figure(figure),
@@ -226,6 +249,7 @@ impl<'a> Executor<'a> {
         let written = match self.arm() {
             Arm::Threads(pool) => pool.write_json(out),
             Arm::Processes(pool) => pool.write_json(out),
+            Arm::Loop(this) => this.write_json(out),
             Arm::Limited(view) => view.write_json(out),
         };
         written.map_err(|_| {

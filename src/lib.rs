@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod limited;
 mod local;
 mod log;
+mod loops;
 mod platform;
 #[cfg(not(loom))]
 mod process_pool;

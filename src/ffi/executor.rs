@@ -15,7 +15,7 @@ use crate::process_pool;
 use crate::sync::Timeout;
 use crate::thread_pool::Pool;
 use crate::trace::figures::Figure;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 use std::fmt::{self, Write};
 use std::ptr;
 
@@ -93,72 +93,6 @@ pub unsafe extern "C-unwind" fn cfut_process_pool_new(
     })
 }
 
-/// Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
-///
-/// @param options borrowed and copied; NULL: all defaults.
-/// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: loops come with a later version; CFUT_EINVAL: NULL out.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_new(
-    options: *const cfut_options,
-    out: *mut *mut cfut_executor,
-) -> cfut_status {
-    let _ = options;
-    not_yet(out, "loops come with a later version")
-}
-
-/// Runs tasks of a loop in the calling thread.
-///
-/// @param loop borrowed.
-/// @param max_tasks leave after so many; 0: no limit.
-/// @param timeout_ns how long to wait for tasks: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
-/// @param ran NULL, or written in any case: how many were run.
-/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
-/// NULL loop.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_run(
-    r#loop: *mut cfut_executor,
-    max_tasks: usize,
-    timeout_ns: i64,
-    ran: *mut usize,
-) -> cfut_status {
-    let _ = (max_tasks, timeout_ns);
-    guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe {
-            if let Some(ran) = handle::optional_output(ran) {
-                ran.write(0);
-            }
-            handle::borrow_executor(r#loop)?;
-        }
-        fail!(NotSupported, "this executor is no loop; loops come with a later version")
-    })
-}
-
-/// The descriptor that is readable while a loop has something to run.
-///
-/// @param loop borrowed.
-/// @param fd borrowed, valid until the last release of the loop. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
-/// NULL.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_fd(
-    r#loop: *mut cfut_executor,
-    fd: *mut c_int,
-) -> cfut_status {
-    guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::borrow_executor(r#loop)?;
-            handle::output(fd, "fd")?;
-        }
-        fail!(NotSupported, "this executor is no loop; loops come with a later version")
-    })
-}
-
 /// Makes a view of an executor, its parent: an executor of its own that runs its tasks on the
 /// parent, at most `max_running` of them at once. Those that wait hold no worker. They are handed
 /// to the parent in the order accepted, whatever their priorities, which count there. With 1 it is
@@ -202,14 +136,6 @@ pub unsafe extern "C-unwind" fn cfut_limited_new(
             unsafe { (handle::borrow_executor(parent)?, handle::output(out, "out")?) };
         out.write(handle::give_executor(parent.limited(max_running)?));
         Ok(status::OK)
-    })
-}
-
-fn not_yet(out: *mut *mut cfut_executor, text: &str) -> cfut_status {
-    guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe { handle::output(out, "out") }?;
-        fail!(NotSupported, "{text}")
     })
 }
 

@@ -11,6 +11,7 @@ use super::registry::Links;
 use super::settle::Verdict;
 use super::state::Outcome;
 use crate::error;
+use crate::platform::clock::Instant;
 use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use std::mem::ManuallyDrop;
@@ -37,6 +38,8 @@ pub(crate) struct Owner {
 pub(crate) enum Kind {
     Threads,
     Processes,
+    /// A loop: its tasks run where `cfut_loop_run` is called.
+    Loop,
     /// A limited view of another executor.
     View,
 }
@@ -65,8 +68,8 @@ pub(crate) mod attention {
     pub(crate) const SLOW_CLOCK: u32 = 1 << 4;
     /// Its tasks run in other processes.
     pub(crate) const PROCESSES: u32 = 1 << 7;
-    /// Its tasks wait in front of another executor.
-    pub(crate) const VIEW: u32 = 1 << 8;
+    /// Its tasks do not run on threads of its own.
+    pub(crate) const NO_THREADS: u32 = 1 << 8;
 }
 
 /// How far a task was when somebody other than its runner settled it.
@@ -129,6 +132,9 @@ pub(crate) struct Vtable {
     pub(crate) uncharge: unsafe fn(NonNull<Owner>, bytes: u64),
     /// For `cfut_quiesce`: it has no work, and nobody of its own is about to call the user.
     pub(crate) is_quiet: unsafe fn(NonNull<Owner>) -> bool,
+    /// Of an executor that has no thread to watch its deadlines: settles the tasks whose deadline has
+    /// passed; the next deadline.
+    pub(crate) expire: Option<unsafe fn(NonNull<Owner>) -> Option<Instant>>,
     /// Of a task that runs here for another process.
     pub(crate) shipped: Option<&'static ShippedTable>,
     /// Of an executor whose tasks run in other processes.

@@ -15,6 +15,7 @@
 
 use super::cell::{Kind, TaskCell, TaskRef};
 use super::due;
+use super::expiry;
 use super::join;
 use super::owner::{Owner, OwnerRef};
 use super::place;
@@ -24,15 +25,28 @@ use super::then;
 use crate::local;
 use crate::platform::clock::Instant;
 use crate::platform::cpu;
-use crate::sync::{Timeout, spin_loop};
+use crate::sync::{AtomicPtr, Timeout, spin_loop};
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// The head of what a pool keeps for a worker thread; `local::Local::worker` points at it.
 #[repr(C)]
 pub(crate) struct WorkerHead {
     pub(crate) vtable: &'static WorkerVtable,
+    /// The executor it is a worker of, for as long as it is.
+    pub(crate) executor: NonNull<Owner>,
+    /// What it waits for, while it is in the table of blocked workers (`deadlock`).
+    pub(super) awaited: AtomicPtr<TaskCell>,
+    pub(super) next_blocked: AtomicPtr<WorkerHead>,
+}
+
+impl WorkerHead {
+    pub(crate) fn new(vtable: &'static WorkerVtable, executor: NonNull<Owner>) -> WorkerHead {
+        let (awaited, next_blocked) =
+            (AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut()));
+        WorkerHead { vtable, executor, awaited, next_blocked }
+    }
 }
 
 /// See `WorkerVtable::find_task`.
@@ -53,7 +67,8 @@ pub(crate) struct WorkerVtable {
     pub(crate) block: unsafe fn(NonNull<WorkerHead>, Option<&TaskCell>, forever: bool) -> bool,
     /// The sleep is over.
     pub(crate) unblock: unsafe fn(NonNull<WorkerHead>),
-    /// The innermost task on the worker's stack for which `look` says yes.
+    /// The innermost task on the worker's stack for which `look` says yes. Called by its own
+    /// thread, or while that is blocked and the table of waits is locked.
     pub(crate) find_task: FindTask,
 }
 
@@ -207,13 +222,18 @@ impl<'a> Wait<'a> {
                 None => return Sleep::Deadlock,
             }
         }
+        let next = expiry::look(self.cell);
+        if due::pending_nested() {
+            return Sleep::Again; // a callback of one that has expired
+        }
         let seen = self.cell.state.announce_waiter();
         if seen.is_settled() {
             return Sleep::Again;
         }
-        let deadline = self.timeout.deadline();
+        let last = self.timeout.deadline();
+        let deadline = [last, next].into_iter().flatten().min();
         let expired = |deadline: Instant| Instant::now() >= deadline;
-        if !self.cell.state.sleep(seen, deadline) && deadline.is_some_and(expired) {
+        if !self.cell.state.sleep(seen, deadline) && last.is_some_and(expired) {
             return if self.cell.snapshot().is_settled() { Sleep::Again } else { Sleep::TimedOut };
         }
         Sleep::Again

@@ -85,7 +85,7 @@ impl View {
             (parent_table.add_handle)(view.as_ref().parent.as_ptr());
             OwnerRef::adopt(view.cast())
         };
-        owner.call_attention(attention::VIEW);
+        owner.call_attention(attention::NO_THREADS);
         registry::enter(&owner);
         Ok(owner)
     }

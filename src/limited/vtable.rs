@@ -6,6 +6,7 @@ use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::hook::Hook;
 use crate::future::owner::{Arrival, Kind, Owner, ParentTable, Refused, Stage, ViewTable, Vtable};
 use crate::future::state::Outcome;
+use crate::platform::clock::Instant;
 use std::ptr::NonNull;
 
 pub(super) static VTABLE: Vtable = Vtable {
@@ -21,6 +22,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: |_, task| drop(task),
     uncharge: |_, _| {},
     is_quiet,
+    expire: Some(expire),
     shipped: None,
     remote: None,
     parent: Some(&PARENT),
@@ -92,6 +94,15 @@ pub(super) unsafe fn tell_root(root: NonNull<Owner>, task: &TaskCell, outcome: O
 unsafe fn is_quiet(owner: NonNull<Owner>) -> bool {
     // SAFETY: by the contract.
     unsafe { View::of(owner) }.gate.lock().is_empty()
+}
+
+/// # Safety
+/// The view is alive.
+unsafe fn expire(owner: NonNull<Owner>) -> Option<Instant> {
+    // SAFETY: by the contract.
+    let root = unsafe { View::of(owner) }.root();
+    // SAFETY: the view's parent keeps it.
+    unsafe { root.as_ref() }.vtable.expire.and_then(|expire| unsafe { expire(root) })
 }
 
 /// # Safety

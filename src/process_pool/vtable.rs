@@ -33,6 +33,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: |_, task| drop(task),
     uncharge,
     is_quiet,
+    expire: None,
     shipped: None,
     remote: Some(&REMOTE),
     parent: Some(&PARENT),

@@ -1,11 +1,11 @@
 //! Waiting inside the pool: running the awaited task instead, standing in for a worker that
 //! sleeps, and seats for threads of the host that help.
 
-use super::deadlock;
 use super::pool::Pool;
 use super::sleep::Notified;
 use super::worker::{Begun, DECLARED, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::deadlock;
 use crate::future::due;
 use crate::future::owner::{Owner, OwnerRef, attention};
 use crate::future::run;
@@ -114,7 +114,7 @@ impl Slot {
         }
         if forever {
             if let Some(awaited) = awaited {
-                if !deadlock::enter(self, awaited) {
+                if !deadlock::enter(self.head(), awaited) {
                     return false;
                 }
             }
@@ -169,7 +169,7 @@ impl Slot {
         if forever {
             self.pool().blocked_forever.fetch_sub(1, Ordering::Relaxed); // as in `block`
         }
-        deadlock::leave(self);
+        deadlock::leave(self.head());
         self.come_back();
     }
 }
@@ -202,7 +202,7 @@ unsafe fn find_task(
 ) -> Option<NonNull<TaskCell>> {
     // SAFETY: by the contract.
     let mut frame = unsafe { slot(head) }.mine().frames.get();
-    // SAFETY: frames are on this thread's stack, below us; a task in one is being run.
+    // SAFETY: by the contract frames stand still, and a task in one is being run.
     while let Some(this) = unsafe { frame.as_ref() } {
         let task = NonNull::new(this.task.get().cast_mut());
         // SAFETY: as above.
@@ -275,8 +275,9 @@ impl Slot {
 }
 
 fn this_slot<'a>() -> Option<&'a Slot> {
-    // SAFETY: this thread's own slot.
-    crate::future::wait::this_worker().map(|head| unsafe { slot(head) })
+    let head = crate::future::wait::this_worker()?;
+    // SAFETY: this thread's own worker; the table tells whether it is a slot.
+    unsafe { ptr::eq(head.as_ref().vtable, &WORKER_VTABLE).then(|| slot(head)) }
 }
 
 // ---- seats ----

@@ -15,6 +15,7 @@ use crate::future::owner::{Owner, Reason, attention};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
+use crate::future::wait::WorkerHead;
 use crate::local::{self, Local};
 use crate::platform::clock;
 use crate::shared::Shared;
@@ -343,9 +344,11 @@ impl Pool {
         if worker.is_null() {
             return None;
         }
-        // SAFETY: points at this thread's own slot, which lives as long as the thread.
-        let slot = unsafe { &*worker.cast::<Slot>() };
-        ptr::addr_eq(slot.pool_ptr(), self).then_some(slot)
+        // SAFETY: points at the head of this thread's own worker, which lives as long as it is there.
+        let head = unsafe { &*worker.cast::<WorkerHead>() };
+        // SAFETY: a worker of this pool is a slot.
+        let slot = || unsafe { &*worker.cast::<Slot>() };
+        ptr::addr_eq(head.executor.as_ptr(), self).then(slot)
     }
 
     /// Step "notify" of the sleep protocol, with the number of tasks that wait, about.

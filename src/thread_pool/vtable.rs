@@ -31,6 +31,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: blocking::run_in_seat,
     uncharge,
     is_quiet,
+    expire: None,
     shipped: None,
     remote: None,
     parent: Some(&PARENT),

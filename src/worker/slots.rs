@@ -27,6 +27,7 @@ static VTABLE: Vtable = Vtable {
     run_in_seat,
     uncharge,
     is_quiet,
+    expire: None,
     shipped: Some(&SHIPPED),
     remote: None,
     parent: None,

@@ -412,11 +412,13 @@ static void waiting_ones_count_against_the_bound(void)
         cfut_future_release(futures[i]);
     CHECK_OK(end_of(submit_nothing(view))); /* the queue is empty */
     for (int i = 0; i < 3; i++) { /* and its room is as it was */
-        gate_hold(view, &gate);
+        struct gate again = GATE_CLOSED;
+        cfut_future *held = gate_submit(view, &again);
         for (int k = 0; k < 3; k++)
             futures[k] = submit_nothing(view);
         CHECK_STATUS(cfut_submit(view, nothing_task, NULL, 0, &extra), CFUT_EFULL);
-        latch_open(&gate.open);
+        latch_open(&again.open);
+        CHECK_OK(end_of(held));
         for (int k = 0; k < 3; k++)
             CHECK_OK(end_of(futures[k]));
     }

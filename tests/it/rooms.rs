@@ -33,8 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
     // In front of another executor, whichever: asks it through its table.
     ("limited", &["open", "future", "platform", "trace"]),
+    // Runs in its callers' threads.
+    ("loops", &["open", "future", "platform", "trace"]),
     // The arms: no logic, no system.
-    ("executor", &["open", "future", "limited", "process_pool", "thread_pool", "trace"]),
+    ("executor", &["open", "future", "limited", "loops", "process_pool", "thread_pool", "trace"]),
     (
         "ffi",
         &[
@@ -42,6 +44,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "executor",
             "future",
             "log",
+            "loops",
             "platform",
             "process_pool",
             "thread_pool",

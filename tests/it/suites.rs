@@ -350,7 +350,6 @@ suite!(
 
 suite!(
     notsup:
-    loops,
     command_tasks,
     maps_and_loops,
     options_of_process_pools,

@@ -1,4 +1,4 @@
-//! The C programs of tests/c about limited views.
+//! The C programs of tests/c about limited views and loops.
 
 use crate::suites::suite;
 
@@ -70,4 +70,41 @@ suite!(
     parent_is_shut_down,
     keeps_its_parent,
     strand_of_10000,
+);
+
+suite!(
+    loops:
+    nothing_runs_by_itself,
+    every_way_in_and_in_order,
+    priorities,
+    callbacks_run_in_the_loop,
+    submits_wake_it,
+    now_does_not_run_what_comes_meanwhile,
+    waits_as_long_as_asked,
+    several_threads_run_it,
+    descriptor_is_readable_while_tasks_wait,
+    descriptor_asked_for_late,
+    cancelled_tasks_leave_no_memory_behind,
+    awaited_tasks_run_in_the_wait,
+    waits_that_could_never_end,
+    waits_for_each_other_with_a_pool,
+    run_in_a_task,
+    time_outs_pass_while_it_waits,
+    late_tasks_do_not_start,
+    waiters_see_time_outs,
+    running_tasks_see_their_time_out,
+    shut_down_runs_the_rest,
+    shut_down_cancels,
+    shut_down_by_another_thread,
+    a_task_stops_it,
+    detached_tasks_delay_the_end,
+    released_with_work,
+    comes_too_late,
+    options_that_make_no_sense,
+    other_executors_are_no_loops,
+    bounds,
+    figures,
+    views_of_loops,
+    thread_that_ends_in_a_task,
+    forked,
 );

@@ -37,6 +37,7 @@ static HOUSE: Vtable = Vtable {
     },
     uncharge: |_, _| {},
     is_quiet: |_| true,
+    expire: None,
     shipped: None,
     remote: None,
     parent: None,

@@ -7,23 +7,23 @@
 //! view to the tasks that hold its places, if all of them do. The wait that would close a cycle is
 //! refused, so a cycle never exists.
 //!
-//! The table is a list through the slots of blocked workers. Their stacks of frames stand
-//! still while they are in it, so the lock is all that is needed to read them.
+//! The table is a list through the heads of blocked workers, of whichever executor. Their tasks
+//! stand still while they are in it, so the lock is all that is needed to look at them.
 
-use super::worker::{Frame, Slot};
-use crate::future::cell::{Kind, TaskCell};
-use crate::future::extra::Spec;
-use crate::future::place::Holders;
-use crate::future::{join, then};
+use super::cell::{Kind, TaskCell};
+use super::extra::Spec;
+use super::place::Holders;
+use super::wait::WorkerHead;
+use super::{join, then};
 use crate::platform::fork::PerProcess;
 use crate::sync::{Lock, Ordering, global};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 struct Table {
-    first: *const Slot,
+    first: *const WorkerHead,
 }
 
-// SAFETY: the slots in the list are alive: a worker leaves it before it goes.
+// SAFETY: the workers in the list are alive: one leaves it before it goes.
 unsafe impl Send for Table {}
 
 global! {
@@ -42,47 +42,46 @@ fn follow_fork() {
 }
 
 /// Enters a wait for ever; false if it could never end.
-pub(super) fn enter(slot: &Slot, awaited: &TaskCell) -> bool {
+pub(crate) fn enter(worker: &WorkerHead, awaited: &TaskCell) -> bool {
     follow_fork();
     let mut table = TABLE.lock();
-    if leads_to(&table, slot, awaited, &mut Search { steps: SEARCH, behind: None }) {
+    if leads_to(&table, worker, awaited, &mut Search { steps: SEARCH, behind: None }) {
         return false;
     }
-    let public = slot.public();
     // Relaxed, here and below: touched under the lock only.
-    public.awaited.store(ptr::from_ref(awaited).cast_mut(), Ordering::Relaxed);
-    public.next_blocked.store(table.first.cast_mut(), Ordering::Relaxed);
-    table.first = slot;
+    worker.awaited.store(ptr::from_ref(awaited).cast_mut(), Ordering::Relaxed);
+    worker.next_blocked.store(table.first.cast_mut(), Ordering::Relaxed);
+    table.first = worker;
     true
 }
 
 /// The wait is over. Nothing if the worker had not entered one.
-pub(super) fn leave(slot: &Slot) {
-    if slot.public().awaited.load(Ordering::Relaxed).is_null() {
+pub(crate) fn leave(worker: &WorkerHead) {
+    if worker.awaited.load(Ordering::Relaxed).is_null() {
         return; // only this thread sets it
     }
     let mut table = TABLE.lock();
-    let next = slot.public().next_blocked.load(Ordering::Relaxed).cast_const();
-    if ptr::eq(table.first, slot) {
+    let next = worker.next_blocked.load(Ordering::Relaxed).cast_const();
+    if ptr::eq(table.first, worker) {
         table.first = next;
     } else {
         let before = blocked(&table)
-            .find(|other| ptr::eq(other.public().next_blocked.load(Ordering::Relaxed), slot));
+            .find(|other| ptr::eq(other.next_blocked.load(Ordering::Relaxed), worker));
         if let Some(before) = before {
-            before.public().next_blocked.store(next.cast_mut(), Ordering::Relaxed);
+            before.next_blocked.store(next.cast_mut(), Ordering::Relaxed);
         }
     }
-    slot.public().awaited.store(ptr::null_mut(), Ordering::Relaxed);
+    worker.awaited.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-fn blocked(table: &Table) -> impl Iterator<Item = &Slot> {
-    // SAFETY: the lock is held: the slots in the list are alive.
+fn blocked(table: &Table) -> impl Iterator<Item = &WorkerHead> {
+    // SAFETY: the lock is held: the workers in the list are alive.
     let mut next = unsafe { table.first.as_ref() };
     std::iter::from_fn(move || {
-        let slot = next?;
+        let worker = next?;
         // SAFETY: as above.
-        next = unsafe { slot.public().next_blocked.load(Ordering::Relaxed).as_ref() };
-        Some(slot)
+        next = unsafe { worker.next_blocked.load(Ordering::Relaxed).as_ref() };
+        Some(worker)
     })
 }
 
@@ -99,7 +98,12 @@ struct Behind<'a> {
 }
 
 /// Whether `awaited` can settle only after a task on the stack of `waiter` has gone on.
-fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Search<'_>) -> bool {
+fn leads_to(
+    table: &Table,
+    waiter: &WorkerHead,
+    awaited: &TaskCell,
+    search: &mut Search<'_>,
+) -> bool {
     if search.steps == 0 || awaited.snapshot().is_settled() {
         return false;
     }
@@ -107,8 +111,8 @@ fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Searc
     if runs(waiter, awaited) {
         return true;
     }
-    if let Some(runner) = blocked(table).find(|slot| runs(slot, awaited)) {
-        let next = runner.public().awaited.load(Ordering::Relaxed);
+    if let Some(runner) = blocked(table).find(|worker| runs(worker, awaited)) {
+        let next = runner.awaited.load(Ordering::Relaxed);
         // SAFETY: its wait holds a handle, and it stays in the table while we look.
         return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, search));
     }
@@ -138,7 +142,12 @@ fn leads_to(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Searc
 
 /// Whether `awaited` waits in a view all of whose places are held by tasks that lead to `waiter`, or
 /// back to it.
-fn waits_behind(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut Search<'_>) -> bool {
+fn waits_behind(
+    table: &Table,
+    waiter: &WorkerHead,
+    awaited: &TaskCell,
+    search: &mut Search<'_>,
+) -> bool {
     let timed = |spec: &Spec| spec.total_timeout >= 0 || spec.queue_timeout >= 0;
     if !awaited.snapshot().is_pending() || awaited.spec().is_some_and(timed) {
         return false; // it has a place, or its time-out ends the wait
@@ -165,15 +174,8 @@ fn waits_behind(table: &Table, waiter: &Slot, awaited: &TaskCell, search: &mut S
 
 /// Whether the function of `task` is on the stack of this worker, which is the calling
 /// thread's or in the table.
-fn runs(slot: &Slot, task: &TaskCell) -> bool {
-    // SAFETY: W1 for the caller's own slot; that of a blocked worker stands still.
-    let mut frame: *const Frame = slot.mine().frames.get();
-    // SAFETY: frames are on the worker's stack, below where it blocks.
-    while let Some(this) = unsafe { frame.as_ref() } {
-        if ptr::eq(this.task.get(), task) {
-            return true;
-        }
-        frame = this.below;
-    }
-    false
+fn runs(worker: &WorkerHead, task: &TaskCell) -> bool {
+    let find = worker.vtable.find_task;
+    // SAFETY: the caller's own, or that of a blocked worker, which stands still.
+    unsafe { find(NonNull::from(worker), &mut |running| ptr::eq(running, task)) }.is_some()
 }
