@@ -31,6 +31,12 @@ show "$programs/primes" --processes 112272535095293 112582705942171 115280095190
 show "$programs/primes" --processes --count 100000
 show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
 show "$programs/crash_lab"
+show "$programs/event_loop"
+if [ -x "$programs/event_loop_libuv" ]; then
+    show "$programs/event_loop_libuv" --libuv
+else
+    echo "event_loop_libuv: skipped, it was not built for want of libuv"
+fi
 # 1: the file that crashes, on purpose.
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||
