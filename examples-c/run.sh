@@ -37,6 +37,13 @@ if [ -x "$programs/event_loop_libuv" ]; then
 else
     echo "event_loop_libuv: skipped, it was not built for want of libuv"
 fi
+if [ -x "$programs/fetch_urls" ]; then
+    # The files need no network; at the last address nobody listens.
+    printf '%s\n' file:///etc/passwd file:///etc/group http://127.0.0.1:1/ > "$programs/urls"
+    show "$programs/fetch_urls" --at-once 2 "$programs/urls" || [ $? -eq 1 ]
+else
+    echo "fetch_urls: skipped, it was not built for want of libcurl"
+fi
 # 1: the file that crashes, on purpose.
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||

@@ -2,6 +2,7 @@
 //! and on bad input; and the programs in README.md.
 
 mod event_loop;
+mod fetch_urls;
 mod pipeline;
 mod resize_images;
 
