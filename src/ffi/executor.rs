@@ -9,6 +9,7 @@ use super::status;
 use super::types::{cfut_executor, cfut_options, cfut_status};
 use crate::error::{Result, fail};
 use crate::future::due;
+use crate::future::phase::how;
 use crate::future::wait::{self, Blocking};
 use crate::local;
 use crate::process_pool;
@@ -237,11 +238,13 @@ pub unsafe extern "C-unwind" fn cfut_executor_shutdown(
     let begun = guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let executor = unsafe { handle::borrow_executor(executor) }?;
+        // What is killed at the time-out is asked before.
+        let flags = if flags & how::KILL != 0 { flags | how::STOP } else { flags };
         if timeout_ns == 0 {
             return shut_down(executor, flags, Timeout::Now);
         }
         executor.refuse_own_task()?;
-        shut_down(executor, flags, Timeout::Now)
+        shut_down(executor, flags & !how::KILL, Timeout::Now)
     });
     if begun != status::TIMEOUT || timeout_ns == 0 {
         return begun;
@@ -251,7 +254,7 @@ pub unsafe extern "C-unwind" fn cfut_executor_shutdown(
         // SAFETY: the contract of `ffi`.
         let executor = unsafe { handle::borrow_executor(executor) }?;
         let _blocking = Blocking::begin(None, timeout_ns < 0);
-        shut_down(executor, 0, Timeout::from_ns(timeout_ns))
+        shut_down(executor, flags & how::KILL, Timeout::from_ns(timeout_ns))
     })
 }
 

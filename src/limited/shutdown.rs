@@ -51,7 +51,7 @@ impl View {
             self.cancel_waiting();
             self.reach_placed(Reach::Pending);
         }
-        if flags & (STOP | KILL) != 0 {
+        if flags & STOP != 0 {
             self.reach_placed(Reach::Stop);
         }
         if self.wait_for_end(timeout) {

@@ -17,7 +17,7 @@ use crate::future::cell::{Kind, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::owner::attention;
 use crate::future::phase::Phase;
-use crate::future::phase::how::{self, CANCEL, KILL, STOP, TERM};
+use crate::future::phase::how::{self, CANCEL, STOP, TERM};
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::then;
@@ -43,7 +43,7 @@ impl Loop {
                 task.settle_if(&task, |seen| seen.is_pending(), verdict);
             }
         }
-        if flags & (STOP | KILL | TERM) != 0 {
+        if flags & (STOP | TERM) != 0 {
             // Relaxed: a level that tasks poll.
             let level = self.stop_level.load(Ordering::Relaxed);
             self.stop_level.store((level + 1).min(2), Ordering::Relaxed);
