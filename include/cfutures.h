@@ -659,6 +659,8 @@ cfut_status cfut_process_pool_new(const struct cfut_options *options,
  * shut down before, what still waits in the view ends as CFUT_BROKEN, or as CFUT_CANCELLED if that was
  * done with CFUT_SHUTDOWN_CANCEL; callbacks and continuations run in the thread that learns of it.
  *
+ * A view does not run a loop: whoever does keeps a handle of the loop as long as the view has work.
+ *
  * @param parent retained: any executor, also a view, up to 16 deep.
  * @param max_running most tasks of the view that run at once, at least 1.
  * @param out owned. Written on CFUT_OK only.
@@ -776,7 +778,7 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
  *
  * Tasks start in the order submitted, those of a higher priority first. Nobody watches their
  * time-outs in the background: they are looked at in cfut_loop_run(), between tasks and while it
- * waits; by threads that wait for a task that has one; and where a running task asks
+ * waits; in cfut_future_wait() for a task that has one; and where a running task asks
  * cfut_promise_stop_requested(). A loop that nobody runs does nothing: who waits for its tasks
  * waits.
  *

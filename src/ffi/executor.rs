@@ -119,6 +119,8 @@ pub unsafe extern "C-unwind" fn cfut_process_pool_new(
 /// shut down before, what still waits in the view ends as CFUT_BROKEN, or as CFUT_CANCELLED if that was
 /// done with CFUT_SHUTDOWN_CANCEL; callbacks and continuations run in the thread that learns of it.
 ///
+/// A view does not run a loop: whoever does keeps a handle of the loop as long as the view has work.
+///
 /// @param parent retained: any executor, also a view, up to 16 deep.
 /// @param max_running most tasks of the view that run at once, at least 1.
 /// @param out owned. Written on CFUT_OK only.

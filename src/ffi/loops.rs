@@ -21,7 +21,7 @@ use std::ffi::c_int;
 ///
 /// Tasks start in the order submitted, those of a higher priority first. Nobody watches their
 /// time-outs in the background: they are looked at in cfut_loop_run(), between tasks and while it
-/// waits; by threads that wait for a task that has one; and where a running task asks
+/// waits; in cfut_future_wait() for a task that has one; and where a running task asks
 /// cfut_promise_stop_requested(). A loop that nobody runs does nothing: who waits for its tasks
 /// waits.
 ///

@@ -20,14 +20,14 @@ use crate::sync::{Lock, Ordering, global};
 use std::ptr::{self, NonNull};
 
 struct Table {
-    first: *const WorkerHead,
+    first: *mut WorkerHead,
 }
 
 // SAFETY: the workers in the list are alive: one leaves it before it goes.
 unsafe impl Send for Table {}
 
 global! {
-    static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null() });
+    static TABLE: Lock<Table> = Lock::new(Table { first: ptr::null_mut() });
 }
 static PER_PROCESS: PerProcess = PerProcess::new();
 
@@ -37,52 +37,67 @@ const SEARCH: usize = 10_000;
 fn follow_fork() {
     PER_PROCESS.follow(|| {
         // SAFETY: first use in this child: no thread of it holds the lock.
-        unsafe { TABLE.reset(Table { first: ptr::null() }) };
+        unsafe { TABLE.reset(Table { first: ptr::null_mut() }) };
     });
 }
 
 /// Enters a wait for ever; false if it could never end.
-pub(crate) fn enter(worker: &WorkerHead, awaited: &TaskCell) -> bool {
+///
+/// # Safety
+/// `worker` is the calling thread's own, as a pointer to all of it, and stays until `leave`.
+pub(crate) unsafe fn enter(worker: NonNull<WorkerHead>, awaited: &TaskCell) -> bool {
     follow_fork();
     let mut table = TABLE.lock();
     if leads_to(&table, worker, awaited, &mut Search { steps: SEARCH, behind: None }) {
         return false;
     }
+    // SAFETY: by the contract.
+    let head = unsafe { worker.as_ref() };
     // Relaxed, here and below: touched under the lock only.
-    worker.awaited.store(ptr::from_ref(awaited).cast_mut(), Ordering::Relaxed);
-    worker.next_blocked.store(table.first.cast_mut(), Ordering::Relaxed);
-    table.first = worker;
+    head.awaited.store(ptr::from_ref(awaited).cast_mut(), Ordering::Relaxed);
+    head.next_blocked.store(table.first, Ordering::Relaxed);
+    table.first = worker.as_ptr();
     true
 }
 
 /// The wait is over. Nothing if the worker had not entered one.
-pub(crate) fn leave(worker: &WorkerHead) {
-    if worker.awaited.load(Ordering::Relaxed).is_null() {
+///
+/// # Safety
+/// `worker` is the calling thread's own.
+pub(crate) unsafe fn leave(worker: NonNull<WorkerHead>) {
+    // SAFETY: by the contract.
+    let head = unsafe { worker.as_ref() };
+    if head.awaited.load(Ordering::Relaxed).is_null() {
         return; // only this thread sets it
     }
     let mut table = TABLE.lock();
-    let next = worker.next_blocked.load(Ordering::Relaxed).cast_const();
-    if ptr::eq(table.first, worker) {
+    let next = head.next_blocked.load(Ordering::Relaxed);
+    if table.first == worker.as_ptr() {
         table.first = next;
     } else {
         let before = blocked(&table)
-            .find(|other| ptr::eq(other.next_blocked.load(Ordering::Relaxed), worker));
+            .map(head_of)
+            .find(|other| other.next_blocked.load(Ordering::Relaxed) == worker.as_ptr());
         if let Some(before) = before {
-            before.next_blocked.store(next.cast_mut(), Ordering::Relaxed);
+            before.next_blocked.store(next, Ordering::Relaxed);
         }
     }
-    worker.awaited.store(ptr::null_mut(), Ordering::Relaxed);
+    head.awaited.store(ptr::null_mut(), Ordering::Relaxed);
 }
 
-fn blocked(table: &Table) -> impl Iterator<Item = &WorkerHead> {
-    // SAFETY: the lock is held: the workers in the list are alive.
-    let mut next = unsafe { table.first.as_ref() };
+fn blocked(table: &Table) -> impl Iterator<Item = NonNull<WorkerHead>> {
+    let mut next = table.first;
     std::iter::from_fn(move || {
-        let worker = next?;
-        // SAFETY: as above.
-        next = unsafe { worker.next_blocked.load(Ordering::Relaxed).as_ref() };
+        let worker = NonNull::new(next)?;
+        next = head_of(worker).next_blocked.load(Ordering::Relaxed);
         Some(worker)
     })
+}
+
+/// Of a worker in the table, whose lock is held.
+fn head_of<'a>(worker: NonNull<WorkerHead>) -> &'a WorkerHead {
+    // SAFETY: the workers in the list are alive while the lock is held.
+    unsafe { worker.as_ref() }
 }
 
 /// How far a search has come.
@@ -100,7 +115,7 @@ struct Behind<'a> {
 /// Whether `awaited` can settle only after a task on the stack of `waiter` has gone on.
 fn leads_to(
     table: &Table,
-    waiter: &WorkerHead,
+    waiter: NonNull<WorkerHead>,
     awaited: &TaskCell,
     search: &mut Search<'_>,
 ) -> bool {
@@ -111,8 +126,8 @@ fn leads_to(
     if runs(waiter, awaited) {
         return true;
     }
-    if let Some(runner) = blocked(table).find(|worker| runs(worker, awaited)) {
-        let next = runner.awaited.load(Ordering::Relaxed);
+    if let Some(runner) = blocked(table).find(|&worker| runs(worker, awaited)) {
+        let next = head_of(runner).awaited.load(Ordering::Relaxed);
         // SAFETY: its wait holds a handle, and it stays in the table while we look.
         return unsafe { next.as_ref() }.is_some_and(|next| leads_to(table, waiter, next, search));
     }
@@ -144,7 +159,7 @@ fn leads_to(
 /// back to it.
 fn waits_behind(
     table: &Table,
-    waiter: &WorkerHead,
+    waiter: NonNull<WorkerHead>,
     awaited: &TaskCell,
     search: &mut Search<'_>,
 ) -> bool {
@@ -174,8 +189,8 @@ fn waits_behind(
 
 /// Whether the function of `task` is on the stack of this worker, which is the calling
 /// thread's or in the table.
-fn runs(worker: &WorkerHead, task: &TaskCell) -> bool {
-    let find = worker.vtable.find_task;
+fn runs(worker: NonNull<WorkerHead>, task: &TaskCell) -> bool {
+    let find = head_of(worker).vtable.find_task;
     // SAFETY: the caller's own, or that of a blocked worker, which stands still.
-    unsafe { find(NonNull::from(worker), &mut |running| ptr::eq(running, task)) }.is_some()
+    unsafe { find(worker, &mut |running| ptr::eq(running, task)) }.is_some()
 }

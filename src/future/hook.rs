@@ -122,10 +122,10 @@ impl Hook {
     /// The place in a view, if this is one.
     ///
     /// # Safety
-    /// The hook is alive, and the caller holds the lock that guards it, or owns it.
-    pub(crate) unsafe fn place_in_view<'a>(hook: NonNull<Hook>) -> Option<&'a mut Place> {
+    /// The hook is alive, for `'a`, and nobody consumes it meanwhile.
+    pub(crate) unsafe fn place_in_view<'a>(hook: NonNull<Hook>) -> Option<&'a Place> {
         // SAFETY: by the contract.
-        match unsafe { &mut (*hook.as_ptr()).action } {
+        match unsafe { &(*hook.as_ptr()).action } {
             Some(Action::Place(place)) => Some(place),
             _ => None,
         }

@@ -183,9 +183,9 @@ pub(crate) struct ParentTable {
 pub(crate) struct ViewTable {
     /// A task has settled whose place this is, and its function has returned.
     pub(crate) left: unsafe fn(NonNull<Owner>, NonNull<Hook>, &TaskRef),
-    /// One of the tasks that hold a place while others wait; None: there are no more, or nobody
-    /// waits.
-    pub(crate) holder: unsafe fn(NonNull<Owner>, number: usize) -> Option<TaskRef>,
+    /// One of the tasks that hold a place while this one waits; None: there are no more, or it does
+    /// not wait.
+    pub(crate) holder: unsafe fn(NonNull<Owner>, &TaskRef, number: usize) -> Option<TaskRef>,
 }
 
 /// How much is done, and of how much.

@@ -25,18 +25,20 @@ use super::hook::{Action, Added, Hook};
 use super::owner::{Owner, OwnerRef};
 use super::state::{HOOKS, IN_TASK};
 use crate::sync::Ordering;
+use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
-/// What a hook says of a task in a view. All but the first three fields is the view's.
+/// What a hook says of a task in a view. The cells are touched under the view's lock only, once the
+/// hook is known to others.
 pub(crate) struct Place {
     pub(crate) view: OwnerRef,
     /// The task runs in another process: its place does not outlast its future.
     pub(crate) elsewhere: bool,
-    pub(crate) at: At,
+    pub(crate) at: Cell<At>,
     /// While the task waits this counts as a reference, which it will be queued with.
     pub(crate) task: NonNull<TaskCell>,
-    pub(crate) next: *mut Hook,
-    pub(crate) previous: *mut Hook,
+    pub(crate) next: Cell<*mut Hook>,
+    pub(crate) previous: Cell<*mut Hook>,
 }
 
 /// Which of the view's lists a place is in.
@@ -51,8 +53,8 @@ pub(crate) enum At {
 
 impl Place {
     pub(crate) fn new(view: OwnerRef, elsewhere: bool, task: NonNull<TaskCell>) -> Place {
-        let (next, previous) = (ptr::null_mut(), ptr::null_mut());
-        Place { view, elsewhere, at: At::Nowhere, task, next, previous }
+        let (next, previous) = (Cell::new(ptr::null_mut()), Cell::new(ptr::null_mut()));
+        Place { view, elsewhere, at: Cell::new(At::Nowhere), task, next, previous }
     }
 }
 
@@ -192,18 +194,21 @@ fn waits_in(cell: &TaskCell) -> Option<OwnerRef> {
 }
 
 /// Tasks that hold the places that a task waits for.
-pub(crate) struct Holders(OwnerRef);
+pub(crate) struct Holders {
+    view: OwnerRef,
+    task: TaskRef,
+}
 
 impl Holders {
     /// None: the task does not wait in a view.
     pub(crate) fn of(cell: &TaskCell) -> Option<Holders> {
-        waits_in(cell).map(Holders)
+        waits_in(cell).map(|view| Holders { view, task: cell.clone_ref() })
     }
 
     pub(crate) fn get(&self, number: usize) -> Option<TaskRef> {
-        let table = self.0.vtable.view?;
+        let table = self.view.vtable.view?;
         // SAFETY: the reference keeps the view.
-        unsafe { (table.holder)(self.0.as_ptr(), number) }
+        unsafe { (table.holder)(self.view.as_ptr(), &self.task, number) }
     }
 }
 

@@ -38,7 +38,7 @@ unsafe impl Send for List {}
 ///
 /// # Safety
 /// The gate is locked, or the hook is known to nobody else; it is a place.
-pub(super) unsafe fn place_of<'a>(hook: NonNull<Hook>) -> &'a mut Place {
+pub(super) unsafe fn place_of<'a>(hook: NonNull<Hook>) -> &'a Place {
     // SAFETY: by the contract.
     match unsafe { Hook::place_in_view(hook) } {
         Some(place) => place,
@@ -55,11 +55,11 @@ impl List {
         // SAFETY: by the contract; what is listed is alive.
         unsafe {
             let place = place_of(hook);
-            place.at = at;
-            place.next = ptr::null_mut();
-            place.previous = self.last;
+            place.at.set(at);
+            place.next.set(ptr::null_mut());
+            place.previous.set(self.last);
             match NonNull::new(self.last) {
-                Some(last) => place_of(last).next = hook.as_ptr(),
+                Some(last) => place_of(last).next.set(hook.as_ptr()),
                 None => self.first = hook.as_ptr(),
             }
         }
@@ -73,14 +73,15 @@ impl List {
         // SAFETY: by the contract; what is listed is alive.
         unsafe {
             let place = place_of(hook);
-            place.at = At::Nowhere;
-            match NonNull::new(place.previous) {
-                Some(previous) => place_of(previous).next = place.next,
-                None => self.first = place.next,
+            let (next, previous) = (place.next.get(), place.previous.get());
+            place.at.set(At::Nowhere);
+            match NonNull::new(previous) {
+                Some(previous) => place_of(previous).next.set(next),
+                None => self.first = next,
             }
-            match NonNull::new(place.next) {
-                Some(next) => place_of(next).previous = place.previous,
-                None => self.last = place.previous,
+            match NonNull::new(next) {
+                Some(next) => place_of(next).previous.set(previous),
+                None => self.last = previous,
             }
         }
         self.count -= 1;
@@ -97,7 +98,7 @@ impl List {
         std::iter::from_fn(move || {
             // SAFETY: the gate is locked, for `self` is borrowed from it.
             let place = unsafe { place_of(NonNull::new(hook)?) };
-            hook = place.next;
+            hook = place.next.get();
             // SAFETY: see above.
             Some(unsafe { place.task.as_ref() }.clone_ref())
         })
@@ -126,7 +127,7 @@ impl Gate {
         // SAFETY: the gate is locked; the hook is in the list, and the reference in its place.
         unsafe {
             self.waiting.remove(hook);
-            place_of(hook).at = At::Leaving;
+            place_of(hook).at.set(At::Leaving);
             Some(TaskRef::from_raw(place_of(hook).task))
         }
     }
@@ -207,10 +208,10 @@ impl View {
         let mut gate = self.gate.lock();
         // SAFETY: the gate is locked; the hook came from this view's task.
         let place = unsafe { place_of(hook) };
-        let waited = place.at == At::Waiting;
+        let waited = place.at.get() == At::Waiting;
         // SAFETY: as above; `at` says which list it is in.
         unsafe {
-            match place.at {
+            match place.at.get() {
                 At::Waiting => gate.waiting.remove(hook),
                 At::Placed => gate.placed.remove(hook),
                 At::Leaving => gate.leaving -= 1,

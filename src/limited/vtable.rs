@@ -114,11 +114,11 @@ unsafe fn left(owner: NonNull<Owner>, hook: NonNull<Hook>, task: &TaskRef) {
 
 /// # Safety
 /// The view is alive.
-unsafe fn holder(owner: NonNull<Owner>, number: usize) -> Option<TaskRef> {
+unsafe fn holder(owner: NonNull<Owner>, task: &TaskRef, number: usize) -> Option<TaskRef> {
     // SAFETY: by the contract.
     let gate = unsafe { View::of(owner) }.gate.lock();
-    if gate.waiting.count == 0 {
-        return None;
-    }
-    gate.placed.tasks().nth(number)
+    // It may have a place by now, and not have been handed on yet.
+    let waits =
+        gate.waiting.count > 0 && !gate.placed.tasks().any(|held| held.as_ptr() == task.as_ptr());
+    gate.placed.tasks().nth(number).filter(|_| waits)
 }

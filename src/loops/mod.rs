@@ -25,8 +25,8 @@
 //!
 //! # Time
 //! No thread watches deadlines, for its callbacks would be calls from a foreign thread. They are
-//! looked at by `run`, between tasks and while it waits; by a thread that waits for a task that
-//! has one; and where a running task asks whether it is to stop (`Vtable::expire`).
+//! looked at by `run`, between tasks and while it waits; by a thread that waits for one task that
+//! has some; and where a running task asks whether it is to stop (`Vtable::expire`).
 //!
 //! # The descriptor
 //! A pipe (see `platform::pipe`), made when first asked for. It holds a byte exactly while tasks

@@ -178,6 +178,8 @@ impl Runner {
     /// Runs a task that `start` gave to this thread. Not contained.
     fn run_started(&self, task: TaskRef) {
         let here = self.target();
+        // Until the callbacks have been made: they are work of the loop's, too.
+        let _busy = Busy(here);
         let begin = clock::ticks();
         let queued = begin.saturating_sub(task.accepted_at());
         if task.snapshot().has(EXTRA) {
@@ -235,8 +237,7 @@ impl<'a> Entered<'a> {
         let here = runner.target();
         here.state.lock().runners += 1;
         local::with(|local| {
-            let head: *const WorkerHead = &runner.head;
-            runner.outer_worker.set(local.worker.replace(head.cast()));
+            runner.outer_worker.set(local.worker.replace(ptr::from_ref(runner).cast()));
             runner.outer_executor.set(local.executor.replace(ptr::from_ref(here).cast()));
         });
         Entered(runner)
@@ -288,12 +289,21 @@ impl Drop for Running<'_> {
         if here.is_inherited() {
             return; // as in `Entered`
         }
+        here.tally.left.add(1);
+    }
+}
+
+/// A task that was started, and what becomes due with it: undoes the count in `start`.
+struct Busy<'a>(&'a Loop);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        if self.0.is_inherited() {
+            return; // as in `Entered`
+        }
         let _ = contain(|| {
-            here.tally.left.add(1);
-            let mut state = here.state.lock();
-            state.running -= 1;
-            drop(state);
-            here.end_if_done();
+            self.0.state.lock().running -= 1;
+            self.0.end_if_done();
             quiet::signal();
         });
     }
@@ -345,7 +355,8 @@ unsafe fn block(head: NonNull<WorkerHead>, awaited: Option<&TaskCell>, forever: 
     let Some(awaited) = awaited.filter(|_| forever) else { return true };
     // SAFETY: by the contract.
     let runner = unsafe { runner(head) };
-    let entered = runner.entered.get() || deadlock::enter(&runner.head, awaited);
+    // SAFETY: its own, which leaves in `unblock`.
+    let entered = runner.entered.get() || unsafe { deadlock::enter(head, awaited) };
     runner.entered.set(entered);
     entered
 }
@@ -356,7 +367,8 @@ unsafe fn unblock(head: NonNull<WorkerHead>) {
     // SAFETY: by the contract.
     let runner = unsafe { runner(head) };
     if runner.entered.replace(false) {
-        deadlock::leave(&runner.head);
+        // SAFETY: its own.
+        unsafe { deadlock::leave(head) };
     }
 }
 

@@ -114,7 +114,8 @@ impl Slot {
         }
         if forever {
             if let Some(awaited) = awaited {
-                if !deadlock::enter(self.head(), awaited) {
+                // SAFETY: this thread's own slot, which leaves in `end_block`.
+                if !unsafe { deadlock::enter(self.head(), awaited) } {
                     return false;
                 }
             }
@@ -169,7 +170,8 @@ impl Slot {
         if forever {
             self.pool().blocked_forever.fetch_sub(1, Ordering::Relaxed); // as in `block`
         }
-        deadlock::leave(self.head());
+        // SAFETY: this thread's own slot.
+        unsafe { deadlock::leave(self.head()) };
         self.come_back();
     }
 }

@@ -42,7 +42,7 @@ use crate::sync::{
 use crate::trace::stats::Tally;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 /// After about so many tasks a worker looks out of turn (`find_out_of_turn`); a batch from
 /// outside is not cut short for it.
@@ -199,8 +199,8 @@ impl Slot {
         unsafe { self.head.executor.cast().as_ref() }
     }
 
-    pub(super) fn head(&self) -> &WorkerHead {
-        &self.head
+    pub(super) fn head(&self) -> NonNull<WorkerHead> {
+        NonNull::from(self).cast()
     }
 
     pub(super) fn number(&self) -> u16 {
