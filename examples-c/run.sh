@@ -31,6 +31,19 @@ show "$programs/primes" --processes 112272535095293 112582705942171 115280095190
 show "$programs/primes" --processes --count 100000
 show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
 show "$programs/crash_lab"
+show "$programs/event_loop"
+if [ -x "$programs/event_loop_libuv" ]; then
+    show "$programs/event_loop_libuv" --libuv
+else
+    echo "event_loop_libuv: skipped, it was not built for want of libuv"
+fi
+if [ -x "$programs/fetch_urls" ]; then
+    # The files need no network; at the last address nobody listens.
+    printf '%s\n' file:///etc/passwd file:///etc/group http://127.0.0.1:1/ > "$programs/urls"
+    show "$programs/fetch_urls" --at-once 2 "$programs/urls" || [ $? -eq 1 ]
+else
+    echo "fetch_urls: skipped, it was not built for want of libcurl"
+fi
 # 1: the file that crashes, on purpose.
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||

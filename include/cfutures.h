@@ -646,52 +646,38 @@ cfut_status cfut_process_pool_new(const struct cfut_options *options,
                                   struct cfut_executor **out);
 
 /**
- * Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
+ * Makes a view of an executor, its parent: an executor of its own that runs its tasks on the
+ * parent, at most `max_running` of them at once. Those that wait hold no worker. They are handed
+ * to the parent in the order accepted, whatever their priorities, which count there. With 1 it is
+ * a strand: its tasks run one after the other, in order, though not always in the same thread.
  *
- * @param options borrowed and copied; NULL: all defaults.
+ * A task holds its place until it has settled and its function has returned: also while it is
+ * detached, and while it does not heed that its time-out has passed. (In a process pool a place is
+ * free as soon as the task has settled; its process may still be being killed.) A place is free
+ * before the callbacks of the task's future run.
+ *
+ * Options, time-outs and statistics of tasks are as with the parent. What waits counts against the
+ * bound of its queue. If that is full, tasks of the parent's own workers are accepted all the same,
+ * and with CFUT_FULL_RUN_IN_CALLER other threads wait for room: no task is run by its submitter. The view's
+ * statistics count its own tasks; CFUT_STAT_WORKERS and the like are the parent's.
+ * cfut_executor_current() in its tasks is the view.
+ *
+ * A task of the view that waits without a time-out for one that cannot get a place before it ends
+ * gets CFUT_EDEADLK.
+ *
+ * cfut_executor_shutdown() ends the view alone: CFUT_SHUTDOWN_CANCEL and _STOP reach its own tasks,
+ * CFUT_SHUTDOWN_KILL kills the processes of those still busy at the time-out; CFUT_SHUTDOWN_TERM is
+ * CFUT_ENOTSUP. The parent takes work as long as the view does, and is then released. If it is
+ * shut down before, what still waits in the view ends as CFUT_BROKEN, or as CFUT_CANCELLED if that was
+ * done with CFUT_SHUTDOWN_CANCEL; callbacks and continuations run in the thread that learns of it.
+ *
+ * A view does not run a loop: whoever does keeps a handle of the loop as long as the view has work.
+ *
+ * @param parent retained: any executor, also a view, up to 16 deep.
+ * @param max_running most tasks of the view that run at once, at least 1.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: loops come with a later version; CFUT_EINVAL: NULL out.
- * Thread: any. Blocks: no. Since: 0.1.
- */
-CFUT_API
-cfut_status cfut_loop_new(const struct cfut_options *options,
-                          struct cfut_executor **out);
-
-/**
- * Runs tasks of a loop in the calling thread.
- *
- * @param loop borrowed.
- * @param max_tasks leave after so many; 0: no limit.
- * @param timeout_ns how long to wait for tasks: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
- * @param ran NULL, or written in any case: how many were run.
- * @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
- * NULL loop.
- * Thread: any. Blocks: no. Since: 0.1.
- */
-CFUT_API
-cfut_status cfut_loop_run(struct cfut_executor *loop,
-                          size_t max_tasks,
-                          int64_t timeout_ns,
-                          size_t *ran);
-
-/**
- * The descriptor that is readable while a loop has something to run.
- *
- * @param loop borrowed.
- * @param fd borrowed, valid until the last release of the loop. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
- * NULL.
- * Thread: any. Blocks: no. Since: 0.1.
- */
-CFUT_API cfut_status cfut_loop_fd(struct cfut_executor *loop, int *fd);
-
-/**
- * Makes a view of an executor that runs only so many of its tasks at once.
- *
- * @param parent retained.
- * @param max_running most tasks of the view that run at once; 1: one after the other, in order.
- * @param out owned. Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or 0 as `max_running`; CFUT_ENOMEM; CFUT_ENOTSUP: nested too
+ * deep; CFUT_ESHUTDOWN, CFUT_BROKEN: the parent takes no more work; CFUT_EFORKED.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -718,13 +704,15 @@ CFUT_API struct cfut_executor *cfut_executor_retain(struct cfut_executor *execut
 CFUT_API void cfut_executor_release(struct cfut_executor *executor);
 
 /**
- * The executor whose task or hook this thread runs; in callbacks that a thread of an executor
- * makes that one.
+ * The executor whose task or hook this thread runs, which is the view for a task of a view; in
+ * callbacks that a thread of an executor makes that executor. (A task of a view that runs in a thread
+ * that waits for it, with CFUT_OPT_WAITERS_HELP, gets the executor under the view.)
  *
  * @return borrowed, valid during the task; NULL in other threads.
  * Thread: any. Blocks: no. Since: 0.1.
  */
-CFUT_API struct cfut_executor *cfut_executor_current(void);
+CFUT_API
+struct cfut_executor *cfut_executor_current(void);
 
 /**
  * Starts all workers up to CFUT_OPT_WORKERS and waits until each has run its hooks and
@@ -795,6 +783,76 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
                                    char *buf,
                                    size_t cap,
                                    size_t *len);
+
+/**
+ * Makes an executor that runs nothing by itself: its tasks, and the callbacks that follow from
+ * them, run in whichever threads call cfut_loop_run(), usually one. So an event loop, or a thread
+ * that owns something, gets work from any thread, and nothing of its own is called from a foreign
+ * one.
+ *
+ * Tasks start in the order submitted, those of a higher priority first. Nobody watches their
+ * time-outs in the background: they are looked at in cfut_loop_run(), between tasks and while it
+ * waits; in cfut_future_wait() for a task that has one; and where a running task asks
+ * cfut_promise_stop_requested(). A loop that nobody runs does nothing: who waits for its tasks
+ * waits.
+ *
+ * Of the options CFUT_OPT_QUEUE_LIMIT, _QUEUE_BYTES, _FULL_POLICY (BLOCK or REJECT), _FULL_TIMEOUT_NS
+ * and _NAME are for loops. Tasks of the loop itself never wait for room; a thread that is to run the
+ * loop does, outside of cfut_loop_run(), and should rather have CFUT_FULL_REJECT.
+ *
+ * cfut_executor_shutdown() waits until others have run what is queued. The last
+ * cfut_executor_release() ends what is queued as CFUT_BROKEN, for nobody can run it any more;
+ * callbacks and continuations run in it.
+ *
+ * @param options borrowed and copied; NULL: all defaults.
+ * @param out owned. Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL out; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for loops.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_loop_new(const struct cfut_options *options,
+                          struct cfut_executor **out);
+
+/**
+ * Runs tasks of a loop in the calling thread, waiting for more, until `max_tasks` have been run,
+ * the time is over, or the loop has been shut down and nothing is queued. With CFUT_NOW it runs what is
+ * queued when it begins, and not what that submits in its turn: the call for an event loop, whenever
+ * the descriptor of cfut_loop_fd() is readable. At least one task is run if one is queued. A task that runs
+ * is not interrupted when the time is over.
+ *
+ * Several threads may run a loop; each task is run by one of them. A task may wait for another one of
+ * the loop, which then runs in the wait.
+ *
+ * @param loop borrowed.
+ * @param max_tasks leave after so many; 0: no limit.
+ * @param timeout_ns how long: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
+ * @param ran NULL, or written in any case: how many tasks were run.
+ * @return CFUT_OK: `max_tasks` were run; CFUT_TIMEOUT: the time is over, with CFUT_NOW also when
+ * all was run; CFUT_END: shut down, and nothing is queued; CFUT_EINVAL: NULL loop; CFUT_ENOTSUP:
+ * the executor is no loop; CFUT_EDEADLK: called in a task or callback of the same loop; CFUT_EFORKED.
+ * Thread: any. Blocks: up to `timeout_ns`, and while tasks run. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_loop_run(struct cfut_executor *loop,
+                          size_t max_tasks,
+                          int64_t timeout_ns,
+                          size_t *ran);
+
+/**
+ * The descriptor that is readable while a loop has something queued, and from its shutdown on,
+ * when cfut_loop_run() answers CFUT_END: for poll(), epoll and event loops. It is level-triggered,
+ * and shows tasks only: not that a time-out passes.
+ *
+ * @param loop borrowed.
+ * @param fd borrowed, valid until the last release of the loop; only to be polled, not read or closed.
+ * Written on CFUT_OK only.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOTSUP: the executor is no loop; CFUT_ESYS: no
+ * descriptor; CFUT_EFORKED.
+ * Thread: any. Blocks: no. Since: 0.1.
+ */
+CFUT_API
+cfut_status cfut_loop_fd(struct cfut_executor *loop,
+                         int *fd);
 
 /**
  * ---- 4. Tasks: what to run -----------------------------------------------------------

@@ -5,6 +5,8 @@ use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
 use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
+use crate::limited::View;
+use crate::loops::Loop;
 use crate::process_pool;
 use crate::shared::Shared;
 use crate::sync::Timeout;
@@ -22,6 +24,8 @@ pub(crate) struct Executor<'a>(&'a Owner);
 enum Arm<'a> {
     Threads(&'a Pool),
     Processes(&'a process_pool::Pool),
+    Loop(&'a Loop),
+    Limited(&'a View),
 }
 
 impl<'a> Executor<'a> {
@@ -40,13 +44,25 @@ impl<'a> Executor<'a> {
             match self.0.vtable.kind {
                 Executors::Threads => Arm::Threads(Pool::of(owner)),
                 Executors::Processes => Arm::Processes(process_pool::Pool::of(owner)),
+                Executors::Loop => Arm::Loop(Loop::of(owner)),
+                Executors::View => Arm::Limited(View::of(owner)),
             }
         }
     }
 
     /// Its tasks run in other processes: functions and pointers of this one mean nothing there.
     pub(crate) fn is_elsewhere(self) -> bool {
-        self.0.vtable.kind == Executors::Processes
+        match self.arm() {
+            Arm::Threads(_) | Arm::Loop(_) => false,
+            Arm::Processes(_) => true,
+            Arm::Limited(view) => Executor::under(view).is_elsewhere(),
+        }
+    }
+
+    /// What a view runs on in the end.
+    fn under(view: &'a View) -> Executor<'a> {
+        // SAFETY: the view keeps it.
+        unsafe { Executor::from_ptr(view.root()) }
     }
 
     /// An error where functions of this process cannot be called.
@@ -65,6 +81,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.retain(),
             Arm::Processes(pool) => pool.retain(),
+            Arm::Loop(this) => this.retain(),
+            Arm::Limited(view) => view.retain(),
         }
     }
 
@@ -72,6 +90,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.add_handle(),
             Arm::Processes(pool) => pool.add_handle(),
+            Arm::Loop(this) => this.add_handle(),
+            Arm::Limited(view) => view.add_handle(),
         }
     }
 
@@ -79,6 +99,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.drop_handle(),
             Arm::Processes(pool) => pool.drop_handle(),
+            Arm::Loop(this) => this.drop_handle(),
+            Arm::Limited(view) => view.drop_handle(),
         }
     }
 
@@ -86,6 +108,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.check_fork(),
             Arm::Processes(pool) => pool.check_fork(),
+            Arm::Loop(this) => this.check_fork(),
+            Arm::Limited(view) => view.check_fork(),
         }
     }
 
@@ -100,6 +124,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.submit(work, bytes, spec, handle),
             Arm::Processes(pool) => pool.submit(work, bytes, spec, handle).map(Submitted::Queued),
+            Arm::Loop(this) => this.submit(work, bytes, spec, handle).map(Submitted::Queued),
+            Arm::Limited(view) => view.submit(work, bytes, spec, handle).map(Submitted::Queued),
         }
     }
 
@@ -130,8 +156,21 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => thread_pool::run_in_caller(pool, task),
             // They never leave one to its caller.
-            Arm::Processes(_) => drop(task),
+            Arm::Processes(_) | Arm::Loop(_) | Arm::Limited(_) => drop(task),
         }
+    }
+
+    /// An error if it is no loop.
+    pub(crate) fn as_loop(self) -> Result<&'a Loop> {
+        match self.arm() {
+            Arm::Loop(this) => Ok(this),
+            _ => fail!(NotSupported, "the executor is no loop: it was not made by cfut_loop_new"),
+        }
+    }
+
+    /// A view that runs at most `most` of its tasks at once.
+    pub(crate) fn limited(self, most: u32) -> Result<OwnerRef> {
+        View::new(self.retain(), most)
     }
 
     /// # Safety
@@ -152,6 +191,12 @@ impl<'a> Executor<'a> {
             // SAFETY: by the contract.
             Arm::Processes(pool) => unsafe {
                 pool.submit_many(make_work, item_size, count, spec, out)
+            },
+            // SAFETY: by the contract.
+            Arm::Loop(this) => unsafe { this.submit_many(make_work, item_size, count, spec, out) },
+            // SAFETY: by the contract.
+            Arm::Limited(view) => unsafe {
+                view.submit_many(make_work, item_size, count, spec, out)
             },
         }
     }
@@ -178,6 +223,14 @@ impl<'a> Executor<'a> {
             Arm::Processes(pool) => unsafe {
                 pool.submit_many_if_room(make_work, item_size, count, spec, out)
             },
+            // SAFETY: by the contract.
+            Arm::Loop(this) => unsafe {
+                this.submit_many_if_room(make_work, item_size, count, spec, out)
+            },
+            // SAFETY: by the contract.
+            Arm::Limited(view) => unsafe {
+                view.submit_many_if_room(make_work, item_size, count, spec, out)
+            },
         }
     }
 
@@ -186,7 +239,8 @@ impl<'a> Executor<'a> {
     pub(crate) fn lets_caller_run(self) -> bool {
         match self.arm() {
             Arm::Threads(pool) => pool.lets_caller_run(),
-            Arm::Processes(_) => false,
+            // What runs in a loop or a view is for its runners, or its gate, to say.
+            Arm::Processes(_) | Arm::Loop(_) | Arm::Limited(_) => false,
         }
     }
 
@@ -199,9 +253,12 @@ impl<'a> Executor<'a> {
     ) -> Result<(TaskRef, Option<TaskRef>)> {
         match self.arm() {
             Arm::Threads(pool) => pool.make_for_caller(work, handle),
-            Arm::Processes(_) => {
+            Arm::Processes(_) | Arm::Loop(_) | Arm::Limited(_) => {
                 drop(work);
-                fail!(NotSupported, "tasks of this executor run in other processes only")
+                fail!(
+                    NotSupported,
+                    "tasks of this executor do not run in the thread that makes them"
+                )
             }
         }
     }
@@ -210,6 +267,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.shutdown(flags, timeout),
             Arm::Processes(pool) => pool.shutdown(flags, timeout),
+            Arm::Loop(this) => this.shutdown(flags, timeout),
+            Arm::Limited(view) => view.shutdown(flags, timeout),
         }
     }
 
@@ -218,6 +277,8 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.refuse_own_task(),
             Arm::Processes(pool) => pool.refuse_own_task(),
+            Arm::Loop(this) => this.refuse_own_task(),
+            Arm::Limited(view) => view.refuse_own_task(),
         }
     }
 
@@ -225,6 +286,12 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => pool.warm(timeout),
             Arm::Processes(pool) => pool.warm(timeout),
+            // Nothing to start.
+            Arm::Loop(this) => this.check_takes_work().map(|()| true),
+            Arm::Limited(view) => {
+                view.check_takes_work()?;
+                Executor::under(view).warm(timeout)
+            }
         }
     }
 
@@ -233,6 +300,11 @@ impl<'a> Executor<'a> {
         match self.arm() {
             Arm::Threads(pool) => Ok(pool.figure(figure)),
             Arm::Processes(pool) => Ok(pool.figure(figure)),
+            Arm::Loop(this) => Ok(this.figure(figure)),
+            Arm::Limited(view) => match view.figure(figure) {
+                Some(value) => Ok(value),
+                None => Executor::under(view).figure(figure),
+            },
         }
     }
 
@@ -241,6 +313,8 @@ impl<'a> Executor<'a> {
         let written = match self.arm() {
             Arm::Threads(pool) => pool.write_json(out),
             Arm::Processes(pool) => pool.write_json(out),
+            Arm::Loop(this) => this.write_json(out),
+            Arm::Limited(view) => view.write_json(out),
         };
         written.map_err(|_| {
             Error::new(Kind::System, format_args!("the snapshot could not be written"))

@@ -19,8 +19,10 @@ mod future;
 #[cfg(all(any(test, fuzzing), not(loom)))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod limited;
 mod local;
 mod log;
+mod loops;
 #[cfg(not(loom))]
 mod map;
 mod platform;

@@ -9,13 +9,14 @@ use super::status;
 use super::types::{cfut_executor, cfut_options, cfut_status};
 use crate::error::{Result, fail};
 use crate::future::due;
-use crate::future::wait::Blocking;
+use crate::future::phase::how;
+use crate::future::wait::{self, Blocking};
 use crate::local;
 use crate::process_pool;
 use crate::sync::Timeout;
 use crate::thread_pool::Pool;
 use crate::trace::figures::Figure;
-use std::ffi::{c_char, c_int};
+use std::ffi::c_char;
 use std::fmt::{self, Write};
 use std::ptr;
 
@@ -93,78 +94,38 @@ pub unsafe extern "C-unwind" fn cfut_process_pool_new(
     })
 }
 
-/// Makes an executor whose tasks run in whichever thread calls cfut_loop_run().
+/// Makes a view of an executor, its parent: an executor of its own that runs its tasks on the
+/// parent, at most `max_running` of them at once. Those that wait hold no worker. They are handed
+/// to the parent in the order accepted, whatever their priorities, which count there. With 1 it is
+/// a strand: its tasks run one after the other, in order, though not always in the same thread.
 ///
-/// @param options borrowed and copied; NULL: all defaults.
+/// A task holds its place until it has settled and its function has returned: also while it is
+/// detached, and while it does not heed that its time-out has passed. (In a process pool a place is
+/// free as soon as the task has settled; its process may still be being killed.) A place is free
+/// before the callbacks of the task's future run.
+///
+/// Options, time-outs and statistics of tasks are as with the parent. What waits counts against the
+/// bound of its queue. If that is full, tasks of the parent's own workers are accepted all the same,
+/// and with CFUT_FULL_RUN_IN_CALLER other threads wait for room: no task is run by its submitter. The view's
+/// statistics count its own tasks; CFUT_STAT_WORKERS and the like are the parent's.
+/// cfut_executor_current() in its tasks is the view.
+///
+/// A task of the view that waits without a time-out for one that cannot get a place before it ends
+/// gets CFUT_EDEADLK.
+///
+/// cfut_executor_shutdown() ends the view alone: CFUT_SHUTDOWN_CANCEL and _STOP reach its own tasks,
+/// CFUT_SHUTDOWN_KILL kills the processes of those still busy at the time-out; CFUT_SHUTDOWN_TERM is
+/// CFUT_ENOTSUP. The parent takes work as long as the view does, and is then released. If it is
+/// shut down before, what still waits in the view ends as CFUT_BROKEN, or as CFUT_CANCELLED if that was
+/// done with CFUT_SHUTDOWN_CANCEL; callbacks and continuations run in the thread that learns of it.
+///
+/// A view does not run a loop: whoever does keeps a handle of the loop as long as the view has work.
+///
+/// @param parent retained: any executor, also a view, up to 16 deep.
+/// @param max_running most tasks of the view that run at once, at least 1.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: loops come with a later version; CFUT_EINVAL: NULL out.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_new(
-    options: *const cfut_options,
-    out: *mut *mut cfut_executor,
-) -> cfut_status {
-    let _ = options;
-    not_yet(out, "loops come with a later version")
-}
-
-/// Runs tasks of a loop in the calling thread.
-///
-/// @param loop borrowed.
-/// @param max_tasks leave after so many; 0: no limit.
-/// @param timeout_ns how long to wait for tasks: CFUT_FOREVER, CFUT_NOW, or nanoseconds.
-/// @param ran NULL, or written in any case: how many were run.
-/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
-/// NULL loop.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_run(
-    r#loop: *mut cfut_executor,
-    max_tasks: usize,
-    timeout_ns: i64,
-    ran: *mut usize,
-) -> cfut_status {
-    let _ = (max_tasks, timeout_ns);
-    guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe {
-            if let Some(ran) = handle::optional_output(ran) {
-                ran.write(0);
-            }
-            handle::borrow_executor(r#loop)?;
-        }
-        fail!(NotSupported, "this executor is no loop; loops come with a later version")
-    })
-}
-
-/// The descriptor that is readable while a loop has something to run.
-///
-/// @param loop borrowed.
-/// @param fd borrowed, valid until the last release of the loop. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: the executor is no loop; loops come with a later version; CFUT_EINVAL:
-/// NULL.
-/// Thread: any. Blocks: no. Since: 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C-unwind" fn cfut_loop_fd(
-    r#loop: *mut cfut_executor,
-    fd: *mut c_int,
-) -> cfut_status {
-    guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::borrow_executor(r#loop)?;
-            handle::output(fd, "fd")?;
-        }
-        fail!(NotSupported, "this executor is no loop; loops come with a later version")
-    })
-}
-
-/// Makes a view of an executor that runs only so many of its tasks at once.
-///
-/// @param parent retained.
-/// @param max_running most tasks of the view that run at once; 1: one after the other, in order.
-/// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: limited views come with a later version; CFUT_EINVAL: NULL.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or 0 as `max_running`; CFUT_ENOMEM; CFUT_ENOTSUP: nested too
+/// deep; CFUT_ESHUTDOWN, CFUT_BROKEN: the parent takes no more work; CFUT_EFORKED.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_limited_new(
@@ -172,23 +133,12 @@ pub unsafe extern "C-unwind" fn cfut_limited_new(
     max_running: u32,
     out: *mut *mut cfut_executor,
 ) -> cfut_status {
-    let _ = max_running;
-    let parent = guard::status(|| {
-        // SAFETY: the contract of `ffi`.
-        unsafe { handle::borrow_executor(parent) }?;
-        Ok(status::OK)
-    });
-    if parent != status::OK {
-        return parent;
-    }
-    not_yet(out, "limited views come with a later version")
-}
-
-fn not_yet(out: *mut *mut cfut_executor, text: &str) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe { handle::output(out, "out") }?;
-        fail!(NotSupported, "{text}")
+        let (parent, out) =
+            unsafe { (handle::borrow_executor(parent)?, handle::output(out, "out")?) };
+        out.write(handle::give_executor(parent.limited(max_running)?));
+        Ok(status::OK)
     })
 }
 
@@ -227,15 +177,17 @@ pub unsafe extern "C-unwind" fn cfut_executor_release(executor: *mut cfut_execut
     });
 }
 
-/// The executor whose task or hook this thread runs; in callbacks that a thread of an executor
-/// makes that one.
+/// The executor whose task or hook this thread runs, which is the view for a task of a view; in
+/// callbacks that a thread of an executor makes that executor. (A task of a view that runs in a thread
+/// that waits for it, with CFUT_OPT_WAITERS_HELP, gets the executor under the view.)
 ///
 /// @return borrowed, valid during the task; NULL in other threads.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_executor_current() -> *mut cfut_executor {
     guard::value(ptr::null_mut(), || {
-        Ok(local::with(|local| local.executor.get()).cast_mut().cast())
+        let executor = local::with(|local| local.executor.get()).cast_mut().cast();
+        Ok(wait::view_of_own_task().map_or(executor, |view| view.as_ptr().cast()))
     })
 }
 
@@ -288,11 +240,13 @@ pub unsafe extern "C-unwind" fn cfut_executor_shutdown(
     let begun = guard::status_then_calls(|| {
         // SAFETY: the contract of `ffi`.
         let executor = unsafe { handle::borrow_executor(executor) }?;
+        // What is killed at the time-out is asked before.
+        let flags = if flags & how::KILL != 0 { flags | how::STOP } else { flags };
         if timeout_ns == 0 {
             return shut_down(executor, flags, Timeout::Now);
         }
         executor.refuse_own_task()?;
-        shut_down(executor, flags, Timeout::Now)
+        shut_down(executor, flags & !how::KILL, Timeout::Now)
     });
     if begun != status::TIMEOUT || timeout_ns == 0 {
         return begun;
@@ -302,7 +256,7 @@ pub unsafe extern "C-unwind" fn cfut_executor_shutdown(
         // SAFETY: the contract of `ffi`.
         let executor = unsafe { handle::borrow_executor(executor) }?;
         let _blocking = Blocking::begin(None, timeout_ns < 0);
-        shut_down(executor, 0, Timeout::from_ns(timeout_ns))
+        shut_down(executor, flags & how::KILL, Timeout::from_ns(timeout_ns))
     })
 }
 

@@ -443,6 +443,6 @@ pub unsafe extern "C-unwind" fn cfut_parallel_for(
         Ok(accept(executor, started, out, &mut left))
     });
     drop(moved);
-    finish(status, left);
+    finish(left);
     status
 }

@@ -31,6 +31,7 @@ mod guard;
 mod handle;
 mod keys;
 mod library;
+mod loops;
 mod map;
 mod options;
 mod processes;
@@ -43,6 +44,6 @@ mod types;
 mod worker;
 
 pub use {
-    blocking::*, buffer::*, executor::*, future::*, group::*, library::*, map::*, options::*,
-    promise::*, queue::*, submit::*, task::*, types::*, worker::*,
+    blocking::*, buffer::*, executor::*, future::*, group::*, library::*, loops::*, map::*,
+    options::*, promise::*, queue::*, submit::*, task::*, types::*, worker::*,
 };

@@ -23,16 +23,14 @@ pub(super) struct RunHere {
     task: TaskRef,
 }
 
-/// Runs what a submit left to its caller, and what an error has made due; a task that was
-/// queued has made nothing due. Not contained: calls the user.
+/// Runs what a submit left to its caller, and what has become due: with an error, or where a view's
+/// parent has refused a task. Not contained: calls the user.
 #[inline(always)]
-pub(super) fn finish(status: cfut_status, left: Option<RunHere>) {
+pub(super) fn finish(left: Option<RunHere>) {
     if let Some(left) = left {
         run_here(left);
-        due::run_pending();
-    } else if status != status::OK {
-        due::run_pending();
     }
+    due::run_pending();
 }
 
 #[cold]
@@ -192,7 +190,7 @@ unsafe fn submit_bytes(
         let submitted = executor.submit(work, len as u64, None, !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -228,7 +226,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_task(
         let submitted = executor.submit(work, len as u64, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -264,7 +262,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_buffer(
         let submitted = executor.submit(work, bytes, task.spec(), !out.is_null())?;
         Ok(accept(executor, submitted, out, &mut left))
     });
-    finish(status, left);
+    finish(left);
     status
 }
 
@@ -299,7 +297,7 @@ pub unsafe extern "C-unwind" fn cfut_submit_closure(
         Ok(accept(executor, submitted, out, &mut left))
     });
     drop(moved);
-    finish(status, left);
+    finish(left);
     status
 }
 

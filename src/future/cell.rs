@@ -19,7 +19,7 @@ use super::arena;
 use super::buffer::BufferRef;
 use super::due;
 use super::extra::Extra;
-use super::hook::Hook;
+use super::hook::{self, Hook};
 use super::owner::Owner;
 use super::state::{self, Snapshot, State};
 use super::then::ThenArgs;
@@ -239,6 +239,13 @@ impl TaskCell {
         debug_assert!(self.kind() == Kind::Then);
         // SAFETY: such cells have a tail of more than 64 bytes plus a hook.
         unsafe { TaskCell::tail(self.block()).add(ThenArgs::SPACE) }.cast()
+    }
+
+    /// Where a `Kind::Then` cell has room for a second hook, of its first place in a view.
+    pub(super) fn place_hook(&self) -> NonNull<Hook> {
+        debug_assert!(self.kind() == Kind::Then);
+        // SAFETY: asserted in `then`: the tail holds that, too.
+        unsafe { TaskCell::tail(self.block()).add(ThenArgs::SPACE + hook::SPACE) }.cast()
     }
 
     // ---- code, stamp, owner ----

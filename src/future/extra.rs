@@ -173,6 +173,7 @@ pub(crate) struct Extra {
     /// The owner's: bytes of an unread result that count against its bound.
     pub(crate) charged: AtomicU64,
     /// The owner's, of a task for another process: where it is, and which function it calls.
+    /// `place` of one that runs here: its places in views, as the module of that name says.
     pub(crate) place: AtomicU64,
     pub(crate) function: AtomicU32,
     /// How often it was given to a process that began with it.

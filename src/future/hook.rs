@@ -10,6 +10,7 @@
 use super::arena;
 use super::cell::{FreeFn, TaskCell, TaskRef};
 use super::group::GroupRef;
+use super::place::Place;
 use super::queue::QueueRef;
 use super::state::{DRAINING, HOOKS};
 use std::ffi::c_void;
@@ -32,6 +33,8 @@ pub(crate) enum Action {
     Report(GroupRef),
     /// Tell a joined future (`Kind::Join`).
     Join(TaskRef),
+    /// Give a place in a view back.
+    Place(Place),
 }
 
 impl Action {
@@ -113,6 +116,18 @@ impl Hook {
         match action.replace(Action::Delivered(future.clone(), tag)) {
             Some(Action::Deliver(queue, _)) => Some(queue),
             _ => None, // not reached: looked at just now
+        }
+    }
+
+    /// The place in a view, if this is one.
+    ///
+    /// # Safety
+    /// The hook is alive, for `'a`, and nobody consumes it meanwhile.
+    pub(crate) unsafe fn place_in_view<'a>(hook: NonNull<Hook>) -> Option<&'a Place> {
+        // SAFETY: by the contract.
+        match unsafe { &(*hook.as_ptr()).action } {
+            Some(Action::Place(place)) => Some(place),
+            _ => None,
         }
     }
 
@@ -210,6 +225,38 @@ impl TaskCell {
                 }
                 remove_after(newest, before);
                 true
+            }
+        })
+    }
+
+    /// Takes a hook out of the ring of a future that is not settled; false: it is settled.
+    pub(super) fn remove_hook_of_pending(&self, hook: NonNull<Hook>) -> bool {
+        let seen = self.state.lock();
+        // SAFETY: LOCK is held.
+        let found = !seen.is_settled() && unsafe { self.unlink(hook) };
+        self.state.unlock(0, 0);
+        found
+    }
+
+    /// The first hook, oldest first, of which something is found.
+    ///
+    /// # Safety
+    /// LOCK is held.
+    pub(super) unsafe fn find_hook<T>(&self, look: impl Fn(&Action) -> Option<T>) -> Option<T> {
+        self.hooks.with(|newest| {
+            // SAFETY: LOCK is held, and the ring consists of live hooks.
+            unsafe {
+                let last = (*newest).cast_const();
+                let mut hook = last.as_ref()?.next.cast_const();
+                loop {
+                    if let Some(found) = (*hook).action.as_ref().and_then(&look) {
+                        return Some(found);
+                    }
+                    if hook == last {
+                        return None;
+                    }
+                    hook = (*hook).next;
+                }
             }
         })
     }

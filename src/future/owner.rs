@@ -1,13 +1,18 @@
 //! What a future knows of the executor it was given to. The pools implement it; this room
 //! imports none of them.
 
+use super::bound::Load;
 use super::buffer::BufferRef;
 use super::cell::{TaskCell, TaskRef};
-use super::extra::Text;
+use super::extra::{Spec, Text};
+use super::hook::Hook;
+use super::make::Work;
 use super::registry::Links;
 use super::settle::Verdict;
 use super::state::Outcome;
 use crate::error;
+use crate::platform::clock::Instant;
+use crate::shared::Shared;
 use crate::sync::{AtomicU32, AtomicUsize, Ordering};
 use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
@@ -33,6 +38,10 @@ pub(crate) struct Owner {
 pub(crate) enum Kind {
     Threads,
     Processes,
+    /// A loop: its tasks run where `cfut_loop_run` is called.
+    Loop,
+    /// A limited view of another executor.
+    View,
 }
 
 /// Why an executor broke.
@@ -61,6 +70,8 @@ pub(crate) mod attention {
     pub(crate) const PROCESSES: u32 = 1 << 7;
     /// What happens is written to a timeline.
     pub(crate) const TRACED: u32 = 1 << 8;
+    /// Its tasks do not run on threads of its own.
+    pub(crate) const NO_THREADS: u32 = 1 << 9;
 }
 
 /// How far a task was when somebody other than its runner settled it.
@@ -68,12 +79,25 @@ pub(crate) mod attention {
 pub(crate) enum Stage {
     /// Not queued: it waits for its input, and the executor keeps its deadlines.
     Waiting,
+    /// Not queued: it waits in a view of this executor, which keeps its deadlines and its room.
+    Held,
     /// Not started.
     Queued,
     /// Its function had not returned.
     Running,
     /// Its function had returned CFUT_DETACH.
     Detached,
+}
+
+/// How a task comes to `Vtable::enqueue`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// Its time has come just now.
+    Fresh,
+    /// The same, and it goes behind everything accepted so far.
+    InOrder,
+    /// It waited in a view: it has its stamp, its room and its deadlines (`ParentTable`).
+    Held,
 }
 
 /// A task that an executor does not take.
@@ -88,8 +112,7 @@ pub(crate) struct Refused {
 pub(crate) struct Vtable {
     pub(crate) kind: Kind,
     /// Takes a task whose time has come; gives it back if it takes no work any more.
-    /// `in_order`: behind everything accepted so far.
-    pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, in_order: bool) -> Result<(), Refused>,
+    pub(crate) enqueue: unsafe fn(NonNull<Owner>, TaskRef, Arrival) -> Result<(), Refused>,
     /// Keeps the deadlines of a task that will be given to `enqueue` later, from now on until it
     /// is settled. Nobody else knows the task.
     pub(crate) keep_time: unsafe fn(NonNull<Owner>, &TaskRef) -> error::Result<()>,
@@ -111,12 +134,62 @@ pub(crate) struct Vtable {
     pub(crate) uncharge: unsafe fn(NonNull<Owner>, bytes: u64),
     /// For `cfut_quiesce`: it has no work, and nobody of its own is about to call the user.
     pub(crate) is_quiet: unsafe fn(NonNull<Owner>) -> bool,
+    /// Of an executor that has no thread to watch its deadlines: settles the tasks whose deadline has
+    /// passed; the next deadline.
+    pub(crate) expire: Option<unsafe fn(NonNull<Owner>) -> Option<Instant>>,
     /// Of a task that runs here for another process.
     pub(crate) shipped: Option<&'static ShippedTable>,
     /// Of an executor whose tasks run in other processes.
     pub(crate) remote: Option<&'static RemoteTable>,
+    /// Of an executor that there can be views of.
+    pub(crate) parent: Option<&'static ParentTable>,
+    /// Of a view.
+    pub(crate) view: Option<&'static ViewTable>,
     /// Frees the executor: the last reference is gone.
     pub(crate) destroy: unsafe fn(NonNull<Owner>),
+}
+
+/// See `ParentTable::make`.
+pub(crate) type MakeHeld = unsafe fn(
+    NonNull<Owner>,
+    view: NonNull<Owner>,
+    work: Work<'_>,
+    bytes: u64,
+    spec: Option<&Shared<Spec>>,
+    handle: bool,
+) -> error::Result<NonNull<TaskCell>>;
+
+/// What a view asks of the executor that its tasks run on. Called as the functions of `Vtable`.
+pub(crate) struct ParentTable {
+    /// One handle of the executor more, or one fewer.
+    pub(crate) add_handle: unsafe fn(NonNull<Owner>),
+    pub(crate) drop_handle: unsafe fn(NonNull<Owner>),
+    /// An error if it takes no work any more.
+    pub(crate) check: unsafe fn(NonNull<Owner>) -> error::Result<()>,
+    /// Takes room in its queue, as a submit does, but the caller never runs a task instead.
+    pub(crate) take_room: unsafe fn(NonNull<Owner>, Load) -> error::Result<()>,
+    /// As `take_room` if there is room now, and else false.
+    pub(crate) try_take_room: unsafe fn(NonNull<Owner>, Load) -> bool,
+    pub(crate) give_room: unsafe fn(NonNull<Owner>, Load),
+    /// Makes a task that will wait in `view`, as a submit does: with its deadlines from now on,
+    /// one reference for the view and, with `handle`, one for that.
+    pub(crate) make: MakeHeld,
+    /// Undoes `make` for a task that is not accepted after all. Its room is still taken.
+    pub(crate) unmake: unsafe fn(NonNull<Owner>, NonNull<TaskCell>, handle: bool),
+    /// A task whose input has settled waits in a view from now on: gives it room, and the
+    /// deadlines of a queued one. Err: it need not, or cannot, run there; how it ends instead,
+    /// or None as in `Refused`.
+    pub(crate) hold: unsafe fn(NonNull<Owner>, &TaskRef) -> Result<(), Option<Verdict>>,
+}
+
+/// What futures ask of a view. Called as the functions of `Vtable`, and also with the table of
+/// waits locked.
+pub(crate) struct ViewTable {
+    /// A task has settled whose place this is, and its function has returned.
+    pub(crate) left: unsafe fn(NonNull<Owner>, NonNull<Hook>, &TaskRef),
+    /// One of the tasks that hold a place while this one waits; None: there are no more, or it does
+    /// not wait.
+    pub(crate) holder: unsafe fn(NonNull<Owner>, &TaskRef, number: usize) -> Option<TaskRef>,
 }
 
 /// How much is done, and of how much.

@@ -41,6 +41,7 @@ pub(crate) mod how {
 
     pub(crate) const CANCEL: u32 = 1;
     pub(crate) const STOP: u32 = 2;
+    /// At the end of a wait; comes with STOP, before which it is not worth much.
     pub(crate) const KILL: u32 = 4;
     pub(crate) const TERM: u32 = 8;
 

@@ -4,6 +4,7 @@
 use super::arena;
 use super::buffer::BufferRef;
 use super::cell::{FreeFn, TaskCell, TaskRef, number};
+use super::expiry;
 use super::extra::Text;
 use super::make::Work;
 use super::owner::{Owner, ShippedTable};
@@ -220,6 +221,12 @@ pub(crate) fn stop_requested(cell: &TaskCell) -> bool {
     }
     if !seen.has(IN_TASK | DETACHED) {
         return false;
+    }
+    if seen.has(EXTRA) {
+        expiry::look(cell);
+        if cell.snapshot().has(STOP) {
+            return true;
+        }
     }
     let owner = cell.owner_in(seen);
     // In a task of its own executor the executor cannot go away; elsewhere the lock

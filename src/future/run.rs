@@ -8,6 +8,7 @@ use super::arena;
 use super::buffer::BufferRef;
 use super::cell::{ClosureFn, FreeFn, Kind, TaskCell, TaskFn, TaskRef, Word};
 use super::due::{self, InUser, Moved};
+use super::place;
 use super::result::Payload;
 use super::settle::Verdict;
 use super::state::{Finish, IN_TASK, Outcome};
@@ -88,6 +89,7 @@ pub(crate) fn thread_ended(cell: TaskRef) {
     let verdict = Verdict::because(Outcome::Failed, THREAD_ENDED, text);
     let _ = contain(|| {
         cell.settle_if(&cell, |_| true, verdict);
+        place::returned(&cell);
         drop(cell);
     });
     // Its callbacks have to run in this thread, which is about to go.
@@ -106,7 +108,10 @@ pub(super) fn run_here(cell: TaskRef) {
 fn broken_by_us(cell: TaskRef, text: &str) -> Ended {
     let line = crate::error::Line::of(format_args!("defect inside the library: {text}"));
     let verdict = Verdict::because(Outcome::Broken, THREAD_ENDED, line.as_bytes());
-    let _ = contain(|| cell.settle_if(&cell, |_| true, verdict));
+    let _ = contain(|| {
+        cell.settle_if(&cell, |_| true, verdict);
+        place::returned(&cell);
+    });
     Ended::TooLate
 }
 
@@ -325,12 +330,18 @@ unsafe fn finish(cell: NonNull<TaskCell>) -> Ended {
                 ended
             }
             Finish::TooLate => {
-                cell.as_ref().state.leave_task();
+                leave_task(&borrow(cell));
                 super::cell::release(cell);
                 Ended::TooLate
             }
         }
     }
+}
+
+/// The function of a task that somebody else has settled has returned.
+fn leave_task(cell: &TaskRef) {
+    cell.state.leave_task();
+    place::returned(cell);
 }
 
 /// The function returned, with a failure if that is given: settles the future under LOCK.
@@ -339,7 +350,7 @@ fn settle_returned(cell: &TaskRef, failure: Option<i32>) -> Ended {
     let seen = cell.state.lock();
     if seen.is_settled() {
         cell.state.unlock(0, 0);
-        cell.state.leave_task();
+        leave_task(cell);
         return Ended::TooLate;
     }
     let outcome = match failure {

@@ -12,6 +12,7 @@ use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
 use super::owner::{Owner, OwnerRef, Stage};
+use super::place;
 use super::queue;
 use super::result::Payload;
 use super::state::{
@@ -212,7 +213,7 @@ impl WorkList {
             unsafe { (cell.take_hooks(Action::is_internal), cell.has_hooks()) };
         let user_has_calls = callbacks || seen.has(ARGS);
         cell.state.unlock(0, if user_has_calls { 0 } else { DRAINING | HOOKS });
-        if callbacks || !hook.is_null() {
+        if callbacks {
             cell.note_seen_in(seen);
         }
         while let Some(this) = NonNull::new(hook) {
@@ -232,6 +233,12 @@ impl WorkList {
     /// # Safety
     /// The hook is in no ring and nobody else refers to it.
     pub(super) unsafe fn carry_out(&mut self, cell: &TaskRef, hook: NonNull<Hook>) {
+        // SAFETY: by the contract.
+        if let Some(place) = unsafe { Hook::place_in_view(hook) } {
+            // SAFETY: by the contract.
+            return unsafe { place::leave(cell, place, hook) };
+        }
+        cell.note_seen();
         // A delivery keeps its hook: it becomes the entry in the queue.
         // SAFETY: by the contract.
         let hook = match unsafe { queue::deliver(cell, hook) } {
@@ -243,7 +250,14 @@ impl WorkList {
             Some(Action::Start(output)) => super::then::start(output),
             Some(Action::Report(group)) => group.report(cell),
             Some(Action::Join(output)) => join::input_settled(output, cell, self),
-            Some(Action::Deliver(..) | Action::Delivered(..) | Action::Callback(..)) | None => {}
+            // The last one: not reached, for it was looked for above.
+            Some(
+                Action::Deliver(..)
+                | Action::Delivered(..)
+                | Action::Callback(..)
+                | Action::Place(..),
+            )
+            | None => {}
         }
     }
 }
@@ -266,7 +280,6 @@ pub(crate) fn hook_in(cell: &TaskRef, hook: NonNull<Hook>) {
             due::push_settled(cell.clone());
         }
         Added::Now(hook) => {
-            cell.note_seen();
             let mut list = WorkList::new();
             // SAFETY: not in a ring; given to us alone.
             unsafe { list.carry_out(cell, hook) };

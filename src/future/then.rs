@@ -11,7 +11,7 @@ use super::due;
 use super::extra::Spec;
 use super::hook::{self, Action, DoneFn, Home, Hook};
 use super::make::Work;
-use super::owner::{OwnerRef, Refused};
+use super::owner::{Arrival, OwnerRef, Refused};
 use super::settle;
 use super::state::{ARGS, EXTRA, Snapshot};
 use crate::error::{Error, Result};
@@ -50,7 +50,7 @@ impl ThenArgs {
 #[cfg(not(loom))]
 const _: () = assert!(
     size_of::<ThenArgs>() <= ThenArgs::SPACE
-        && ThenArgs::SPACE + hook::SPACE <= super::arena::block_size(2) - super::arena::HEAD
+        && ThenArgs::SPACE + 2 * hook::SPACE <= super::arena::block_size(2) - super::arena::HEAD
 );
 
 /// Makes a continuation of `input` and hooks it in. The answer is the future's handle;
@@ -108,24 +108,29 @@ pub(super) fn start(output: TaskRef) {
     // SAFETY: LOCK is held and it is PENDING.
     unsafe { output.change_owner(pointer, seen) };
     // SAFETY: as above.
-    let in_order = unsafe { matches!(output.then_args().as_ref().call, ThenCall::Callback(_)) };
+    let arrival = match unsafe { output.then_args().as_ref() }.call {
+        ThenCall::Callback(_) => Arrival::InOrder,
+        ThenCall::Then(_) | ThenCall::Pipe(_) => Arrival::Fresh,
+    };
     output.state.unlock(0, 0);
     let Some(owner) = owner else { return due::push_start(output) };
     // SAFETY: `owner` keeps the executor alive.
-    let refused = unsafe { (owner.vtable.enqueue)(owner.as_ptr(), output, in_order) };
+    let refused = unsafe { (owner.vtable.enqueue)(owner.as_ptr(), output, arrival) };
     if let Err(Refused { task: output, verdict }) = refused {
-        let seen = output.state.lock();
-        let pending = seen.is_pending();
-        if pending {
-            // SAFETY: LOCK is held and it is PENDING.
-            unsafe { output.change_owner(std::ptr::null_mut(), seen) };
-        }
-        output.state.unlock(0, 0);
+        let pending = output.move_to(std::ptr::null_mut());
         match verdict {
             Some(verdict) => drop(output.settle_if(&output, |seen| seen.is_pending(), verdict)),
             None if pending => due::push_start(output),
             None => {}
         }
+    }
+}
+
+/// A continuation that an executor was given and does not take runs in this thread, if it has not
+/// been settled.
+pub(crate) fn start_here(output: TaskRef) {
+    if output.move_to(std::ptr::null_mut()) {
+        due::push_start(output);
     }
 }
 

@@ -15,8 +15,10 @@
 
 use super::cell::{Kind, TaskCell, TaskRef};
 use super::due;
+use super::expiry;
 use super::join;
-use super::owner::OwnerRef;
+use super::owner::{Owner, OwnerRef};
+use super::place;
 use super::remote;
 use super::state::Outcome;
 use super::then;
@@ -24,17 +26,36 @@ use crate::error::{self, Error, Result, fail};
 use crate::local;
 use crate::platform::clock::Instant;
 use crate::platform::cpu;
-use crate::sync::{Timeout, spin_loop};
+use crate::sync::{AtomicPtr, Timeout, spin_loop};
 use crate::unwind::contain;
 use once_cell::race::OnceNonZeroUsize;
 use std::num::NonZeroUsize;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 /// The head of what a pool keeps for a worker thread; `local::Local::worker` points at it.
 #[repr(C)]
 pub(crate) struct WorkerHead {
     pub(crate) vtable: &'static WorkerVtable,
+    /// The executor it is a worker of, for as long as it is.
+    pub(crate) executor: NonNull<Owner>,
+    /// What it waits for, while it is in the table of blocked workers (`deadlock`).
+    pub(super) awaited: AtomicPtr<TaskCell>,
+    pub(super) next_blocked: AtomicPtr<WorkerHead>,
 }
+
+impl WorkerHead {
+    pub(crate) fn new(vtable: &'static WorkerVtable, executor: NonNull<Owner>) -> WorkerHead {
+        let (awaited, next_blocked) =
+            (AtomicPtr::new(ptr::null_mut()), AtomicPtr::new(ptr::null_mut()));
+        WorkerHead { vtable, executor, awaited, next_blocked }
+    }
+}
+
+/// See `WorkerVtable::find_task`.
+pub(crate) type FindTask = unsafe fn(
+    NonNull<WorkerHead>,
+    look: &mut dyn FnMut(&TaskCell) -> bool,
+) -> Option<NonNull<TaskCell>>;
 
 /// What a waiting worker asks of its pool.
 pub(crate) struct WorkerVtable {
@@ -48,11 +69,29 @@ pub(crate) struct WorkerVtable {
     pub(crate) block: unsafe fn(NonNull<WorkerHead>, Option<&TaskCell>, forever: bool) -> bool,
     /// The sleep is over.
     pub(crate) unblock: unsafe fn(NonNull<WorkerHead>),
+    /// The innermost task on the worker's stack for which `look` says yes. Called by its own
+    /// thread, or while that is blocked and the table of waits is locked.
+    pub(crate) find_task: FindTask,
 }
 
 /// The worker this thread is.
 pub(crate) fn this_worker() -> Option<NonNull<WorkerHead>> {
     local::with(|local| NonNull::new(local.worker.get().cast_mut().cast()))
+}
+
+/// The innermost task on the stack of this thread, if it is a worker, for which `look` says yes.
+pub(crate) fn find_own_task(mut look: impl FnMut(&TaskCell) -> bool) -> Option<NonNull<TaskCell>> {
+    let worker = this_worker()?;
+    // SAFETY: this thread's own worker.
+    unsafe { (worker.as_ref().vtable.find_task)(worker, &mut look) }
+}
+
+/// The view that the innermost task on the stack of this thread was given to, if any; borrowed from
+/// the task.
+pub(crate) fn view_of_own_task() -> Option<NonNull<Owner>> {
+    let task = find_own_task(|_| true)?;
+    // SAFETY: it is being run below us.
+    place::view_of(unsafe { task.as_ref() })
 }
 
 /// Tells the pool of this thread, if any, that it sleeps; undone when this goes.
@@ -220,13 +259,18 @@ impl<'a> Wait<'a> {
                 None => return Sleep::Deadlock,
             }
         }
+        let next = expiry::look(self.cell);
+        if due::pending_nested() {
+            return Sleep::Again; // a callback of one that has expired
+        }
         let seen = self.cell.state.announce_waiter();
         if seen.is_settled() {
             return Sleep::Again;
         }
-        let deadline = self.timeout.deadline();
+        let last = self.timeout.deadline();
+        let deadline = [last, next].into_iter().flatten().min();
         let expired = |deadline: Instant| Instant::now() >= deadline;
-        if !self.cell.state.sleep(seen, deadline) && deadline.is_some_and(expired) {
+        if !self.cell.state.sleep(seen, deadline) && last.is_some_and(expired) {
             return if self.cell.snapshot().is_settled() { Sleep::Again } else { Sleep::TimedOut };
         }
         Sleep::Again
@@ -235,15 +279,13 @@ impl<'a> Wait<'a> {
     /// A task that is to be run here so that the future can settle.
     fn help(&mut self) -> Option<Helped> {
         let target = self.unstarted_task()?;
-        if let Some(worker) = this_worker() {
-            // SAFETY: this thread's own worker.
-            let claimed = unsafe { (worker.as_ref().vtable.claim)(worker, target.clone()) };
-            if let Some(task) = claimed {
-                return Some(Helped::AsWorker(worker, task));
-            }
+        if let Some(claimed) = claim(&target) {
+            return Some(claimed);
         }
-        let owner = take_seat(&target)?;
-        Some(Helped::InSeat(owner, target))
+        if let Some(owner) = take_seat(&target) {
+            return Some(Helped::InSeat(owner, target));
+        }
+        help_holder(&place::unstarted_holder(&target)?)
     }
 
     /// The future itself, or one it depends on, if it is a task that waits in a queue.
@@ -284,6 +326,19 @@ enum Sleep {
 /// A task that is to be run here so that `cell` can settle, for waits for several.
 pub(crate) fn help_with(cell: &TaskCell) -> Option<Helped> {
     Wait::new(cell, Timeout::Forever).help()
+}
+
+/// Starts `target` in this thread, if it is a worker of its executor.
+fn claim(target: &TaskRef) -> Option<Helped> {
+    let worker = this_worker()?;
+    // SAFETY: this thread's own worker.
+    let claimed = unsafe { (worker.as_ref().vtable.claim)(worker, target.clone()) };
+    claimed.map(|task| Helped::AsWorker(worker, task))
+}
+
+/// A task that waits in a view cannot be run, but one whose place it waits for.
+fn help_holder(holder: &TaskRef) -> Option<Helped> {
+    claim(holder).or_else(|| Some(Helped::InSeat(take_seat(holder)?, holder.clone())))
 }
 
 /// Starts `target` in a worker's place, if its executor lets this thread help.

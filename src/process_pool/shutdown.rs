@@ -55,7 +55,7 @@ impl Pool {
         if cancels {
             self.settle_queued();
         }
-        if flags & (STOP | TERM | KILL) != 0 {
+        if flags & (STOP | TERM) != 0 {
             self.raise_stop();
         }
         if flags & TERM != 0 {

@@ -9,15 +9,17 @@ use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
+use crate::future::owner::Owner;
 use crate::future::phase::Phase;
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;
 use crate::sync::{Ordering, Timeout};
+use std::ptr::NonNull;
 
 /// A task that is made and not accepted yet.
-struct Made {
-    task: TaskRef,
-    handle: Option<TaskRef>,
+pub(super) struct Made {
+    pub(super) task: TaskRef,
+    pub(super) handle: Option<TaskRef>,
 }
 
 impl Pool {
@@ -32,7 +34,7 @@ impl Pool {
         self.check_takes_work()?;
         let function = self.number_of(&work, spec)?;
         self.take_room(Load { tasks: 1, bytes })?;
-        let made = match self.make(work, bytes, function, spec, handle) {
+        let made = match self.make(self.as_owner(), work, bytes, function, spec, handle) {
             Ok(made) => made,
             Err(error) => {
                 self.give_room(1, bytes);
@@ -114,8 +116,9 @@ impl Pool {
                 .try_reserve_exact(count)
                 .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
             for item in 0..count {
+                let (owner, work) = (self.as_owner(), make_work(item));
                 let bytes = item_size as u64;
-                let made = self.make(make_work(item), bytes, function, spec, out.is_some())?;
+                let made = self.make(owner, work, bytes, function, spec, out.is_some())?;
                 // The handle's reference is counted; it is handed out below.
                 std::mem::forget(made.handle);
                 tasks.push(made.task);
@@ -154,7 +157,7 @@ impl Pool {
     }
 
     /// The number of a task's function, which it gets here if it is new.
-    fn number_of(&self, work: &Work<'_>, spec: Option<&Shared<Spec>>) -> Result<u32> {
+    pub(super) fn number_of(&self, work: &Work<'_>, spec: Option<&Shared<Spec>>) -> Result<u32> {
         let named = spec.map_or(&b""[..], |spec| spec.function.as_bytes());
         let function = match work {
             Work::Bytes(function, _) | Work::Buffer(function, _) => *function,
@@ -185,9 +188,10 @@ impl Pool {
         self.state.lock().functions.insert(name, encoded)
     }
 
-    /// A cell of this pool, with what goes beside it, and its deadlines.
-    fn make(
+    /// A cell of this pool or a view of it, with what goes beside it, and its deadlines.
+    pub(super) fn make(
         &self,
+        owner: NonNull<Owner>,
         work: Work<'_>,
         bytes: u64,
         function: u32,
@@ -202,7 +206,7 @@ impl Pool {
         let made = unsafe {
             Made { task: TaskRef::from_raw(cell), handle: handle.then(|| TaskRef::from_raw(cell)) }
         };
-        made.task.set_owner(self.as_owner());
+        made.task.set_owner(owner);
         made.task.stamp_accepted(clock::ticks());
         if let Err(error) = self.add_extra(&made.task, bytes, function, spec) {
             self.unmake(made);
@@ -254,7 +258,7 @@ impl Pool {
 
     /// Undoes `make` for a task that was not accepted.
     #[cold]
-    fn unmake(&self, made: Made) {
+    pub(super) fn unmake(&self, made: Made) {
         let Made { task, handle } = made;
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: whoever entered it is this thread.
@@ -310,7 +314,7 @@ impl Pool {
 
     // ---- room ----
 
-    fn try_take_room(&self, load: Load) -> bool {
+    pub(super) fn try_take_room(&self, load: Load) -> bool {
         let Some(bound) = &self.bound else { return true };
         // A task that has begun gives its room back when that is noticed.
         bound.try_take(load) || {
@@ -319,7 +323,7 @@ impl Pool {
         }
     }
 
-    fn take_room(&self, load: Load) -> Result<()> {
+    pub(super) fn take_room(&self, load: Load) -> Result<()> {
         let Some(bound) = &self.bound else { return Ok(()) };
         if self.try_take_room(load) {
             return Ok(());

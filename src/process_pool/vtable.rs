@@ -3,14 +3,20 @@
 use super::dispatch::lane_of;
 use super::pool::Pool;
 use super::shutdown;
+use super::submit::Made;
 use crate::error;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, Refused, RemoteTable, Stage, Vtable};
+use crate::future::extra::Spec;
+use crate::future::make::Work;
+use crate::future::owner::{
+    Arrival, Kind, Owner, OwnerRef, ParentTable, Refused, RemoteTable, Stage, Vtable,
+};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::future::timer::first_deadline;
 use crate::platform::clock::{self, Instant};
+use crate::shared::Shared;
 use crate::sync::Ordering;
 use std::ptr::NonNull;
 
@@ -27,8 +33,11 @@ pub(super) static VTABLE: Vtable = Vtable {
     run_in_seat: |_, task| drop(task),
     uncharge,
     is_quiet,
+    expire: None,
     shipped: None,
     remote: Some(&REMOTE),
+    parent: Some(&PARENT),
+    view: None,
     destroy: shutdown::destroy,
 };
 
@@ -41,11 +50,11 @@ unsafe fn attend(owner: NonNull<Owner>, task: &TaskRef) {
     unsafe { Pool::of(owner) }.attend(task);
 }
 
-/// A piped task whose input has settled.
+/// A piped task whose input has settled, or a task that waited in a view.
 ///
 /// # Safety
 /// The pool is alive.
-unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, _in_order: bool) -> Result<(), Refused> {
+unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, arrival: Arrival) -> Result<(), Refused> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     if pool.is_inherited() {
@@ -53,20 +62,84 @@ unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, _in_order: bool) -> Resu
         let verdict = Some(Verdict::because(Outcome::Broken, 0, text));
         return Err(Refused { task, verdict });
     }
-    if !task.passes_bytes_on() {
-        // The input's end is this one's: no function of the user's is called for that.
-        pool.forget_deadline(&task);
-        return Err(Refused { task, verdict: None });
+    if arrival != Arrival::Held {
+        if let Err(verdict) = pool.let_in(&task) {
+            return Err(Refused { task, verdict });
+        }
     }
-    task.stamp_accepted(clock::ticks());
-    match pool.take_piped(&task) {
+    match pool.queue(&task) {
         Ok(()) => Ok(()),
         Err(verdict) => {
+            pool.give_room_of(&task);
             pool.forget_deadline(&task);
             Err(Refused { task, verdict: Some(verdict) })
         }
     }
 }
+
+/// What views ask.
+static PARENT: ParentTable = ParentTable {
+    // SAFETY: by the contract, here and below: the pool is alive.
+    add_handle: |owner| unsafe { Pool::of(owner) }.add_handle(),
+    // SAFETY: see above.
+    drop_handle: |owner| unsafe { Pool::of(owner) }.drop_handle(),
+    // SAFETY: see above.
+    check: |owner| unsafe { Pool::of(owner) }.check_takes_work(),
+    // SAFETY: see above.
+    take_room: |owner, load| unsafe { Pool::of(owner) }.take_room(load),
+    // SAFETY: see above.
+    try_take_room: |owner, load| unsafe { Pool::of(owner) }.try_take_room(load),
+    // SAFETY: see above.
+    give_room: |owner, load| unsafe { Pool::of(owner) }.give_room(load.tasks, load.bytes),
+    make,
+    unmake,
+    hold,
+};
+
+/// # Safety
+/// The pool and the view are alive.
+unsafe fn make(
+    owner: NonNull<Owner>,
+    view: NonNull<Owner>,
+    work: Work<'_>,
+    bytes: u64,
+    spec: Option<&Shared<Spec>>,
+    handle: bool,
+) -> error::Result<NonNull<TaskCell>> {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    let function = pool.number_of(&work, spec)?;
+    let made = pool.make(view, work, bytes, function, spec, handle)?;
+    if let Some(handle) = made.handle {
+        let _counted = handle.into_raw();
+    }
+    Ok(made.task.into_raw())
+}
+
+/// # Safety
+/// The pool is alive; `make` gave the task, and nobody else knows it.
+unsafe fn unmake(owner: NonNull<Owner>, task: NonNull<TaskCell>, handle: bool) {
+    // SAFETY: by the contract.
+    unsafe {
+        let handle = handle.then(|| TaskRef::from_raw(task));
+        Pool::of(owner).unmake(Made { task: TaskRef::from_raw(task), handle });
+    }
+}
+
+/// # Safety
+/// The pool is alive.
+unsafe fn hold(owner: NonNull<Owner>, task: &TaskRef) -> Result<(), Option<Verdict>> {
+    // SAFETY: by the contract.
+    let pool = unsafe { Pool::of(owner) };
+    if pool.is_inherited() || pool.phase() != Phase::Open {
+        pool.forget_deadline(task);
+        let closed = || Verdict::because(Outcome::Broken, 0, CLOSED);
+        return Err(Some(pool.verdict_for_queued().unwrap_or_else(closed)));
+    }
+    pool.let_in(task)
+}
+
+const CLOSED: &[u8] = b"the executor has been shut down and takes no more work";
 
 /// # Safety
 /// The pool is alive.
@@ -76,8 +149,22 @@ unsafe fn keep_time(owner: NonNull<Owner>, task: &TaskRef) -> error::Result<()> 
 }
 
 impl Pool {
-    /// Queues a piped task, or says how it ends instead.
-    fn take_piped(&self, task: &TaskRef) -> Result<(), Verdict> {
+    /// The input of a piped task has settled: it is accepted now, and has room; or it ends in
+    /// another way, as its input did if that is None.
+    fn let_in(&self, task: &TaskRef) -> Result<(), Option<Verdict>> {
+        if !task.passes_bytes_on() {
+            // The input's end is this one's: no function of the user's is called for that.
+            self.forget_deadline(task);
+            return Err(None);
+        }
+        task.stamp_accepted(clock::ticks());
+        self.prepare_piped(task).map_err(|verdict| {
+            self.forget_deadline(task);
+            Some(verdict)
+        })
+    }
+
+    fn prepare_piped(&self, task: &TaskRef) -> Result<(), Verdict> {
         let named = task.spec().map_or(&b""[..], |spec| spec.function.as_bytes());
         let failed =
             |outcome, code| error::with_last(|text| Err(Verdict::because(outcome, code, text)));
@@ -93,8 +180,7 @@ impl Pool {
         };
         // Relaxed: P1 below publishes it.
         extra.function.store(number, Ordering::Relaxed);
-        let spec = task.spec();
-        if let Some(spec) = spec.filter(|spec| spec.has_deadline()) {
+        if let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) {
             let now = Instant::now();
             // Relaxed, both: published with the entry in the table.
             extra.queued_at.store(now.0, Ordering::Relaxed);
@@ -109,19 +195,23 @@ impl Pool {
             // Work of the library's own waits for no room: it may be what makes some.
             bound.force(crate::future::bound::Load { tasks: 1, bytes: 0 });
         }
+        Ok(())
+    }
+
+    /// Queues a task that has room and deadlines, or says how it ends instead.
+    fn queue(&self, task: &TaskRef) -> Result<(), Verdict> {
         let wake = {
             let mut state = self.state.lock();
-            let lane = spec.map_or(1, |spec| lane_of(spec.priority));
+            let lane = task.spec().map_or(1, |spec| lane_of(spec.priority));
             let open = self.phase() == Phase::Open;
             if !open || !state.backlog.reserve(lane, 1) {
                 drop(state);
-                self.give_room(1, 0);
-                let text: &[u8] = if open {
-                    b"no memory for the queue of a pool"
-                } else {
-                    b"the executor has been shut down and takes no more work"
-                };
-                return Err(Verdict::because(Outcome::Broken, 0, text));
+                if open {
+                    let text = b"no memory for the queue of a pool";
+                    return Err(Verdict::because(Outcome::Broken, 0, text));
+                }
+                let closed = || Verdict::because(Outcome::Broken, 0, CLOSED);
+                return Err(self.verdict_for_queued().unwrap_or_else(closed));
             }
             self.rest.accept(1);
             self.tally.submitted.add(1);
@@ -184,8 +274,10 @@ unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stag
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     pool.forget_deadline(&task.clone_ref());
-    if stage == Stage::Waiting {
-        return;
+    match stage {
+        Stage::Waiting => return,
+        Stage::Held => return pool.give_room_of(task),
+        Stage::Queued | Stage::Running | Stage::Detached => {}
     }
     pool.tally.outcome(outcome).add(1);
     if stage == Stage::Queued {

@@ -1,7 +1,6 @@
 //! Waiting inside the pool: running the awaited task instead, standing in for a worker that
 //! sleeps, and seats for threads of the host that help.
 
-use super::deadlock;
 use super::inbox::Refused;
 use super::pool::Pool;
 use super::sleep::Notified;
@@ -9,6 +8,7 @@ use super::submit::{Unaccepted, handle_of};
 use super::worker::{Begun, DECLARED, Slot};
 use crate::error::Result;
 use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::deadlock;
 use crate::future::due;
 use crate::future::make::Work;
 use crate::future::owner::{Owner, OwnerRef, attention};
@@ -23,7 +23,8 @@ use crate::trace::timeline::Watch;
 use crate::unwind::contain;
 use std::ptr::{self, NonNull};
 
-pub(super) static WORKER_VTABLE: WorkerVtable = WorkerVtable { claim, run, block, unblock };
+pub(super) static WORKER_VTABLE: WorkerVtable =
+    WorkerVtable { claim, run, block, unblock, find_task };
 
 /// # Safety
 /// `head` is the head of the calling thread's own slot.
@@ -119,7 +120,8 @@ impl Slot {
         }
         if forever {
             if let Some(awaited) = awaited {
-                if !deadlock::enter(self, awaited) {
+                // SAFETY: this thread's own slot, which leaves in `end_block`.
+                if !unsafe { deadlock::enter(self.head(), awaited) } {
                     return false;
                 }
             }
@@ -174,7 +176,8 @@ impl Slot {
         if forever {
             self.pool().blocked_forever.fetch_sub(1, Ordering::Relaxed); // as in `block`
         }
-        deadlock::leave(self);
+        // SAFETY: this thread's own slot.
+        unsafe { deadlock::leave(self.head()) };
         self.come_back();
     }
 }
@@ -197,6 +200,26 @@ unsafe fn unblock(head: NonNull<WorkerHead>) {
     // SAFETY: by the contract.
     let slot = unsafe { slot(head) };
     slot.end_block(slot.mine().blocked_forever.get());
+}
+
+/// # Safety
+/// As `slot`.
+unsafe fn find_task(
+    head: NonNull<WorkerHead>,
+    look: &mut dyn FnMut(&TaskCell) -> bool,
+) -> Option<NonNull<TaskCell>> {
+    // SAFETY: by the contract.
+    let mut frame = unsafe { slot(head) }.mine().frames.get();
+    // SAFETY: by the contract frames stand still, and a task in one is being run.
+    while let Some(this) = unsafe { frame.as_ref() } {
+        let task = NonNull::new(this.task.get().cast_mut());
+        // SAFETY: as above.
+        if task.is_some_and(|task| look(unsafe { task.as_ref() })) {
+            return task;
+        }
+        frame = this.below;
+    }
+    None
 }
 
 impl Pool {
@@ -260,8 +283,9 @@ impl Slot {
 }
 
 fn this_slot<'a>() -> Option<&'a Slot> {
-    // SAFETY: this thread's own slot.
-    crate::future::wait::this_worker().map(|head| unsafe { slot(head) })
+    let head = crate::future::wait::this_worker()?;
+    // SAFETY: this thread's own worker; the table tells whether it is a slot.
+    unsafe { ptr::eq(head.as_ref().vtable, &WORKER_VTABLE).then(|| slot(head)) }
 }
 
 // ---- seats ----
@@ -363,7 +387,7 @@ impl Pool {
         if self.phase() != Phase::Open {
             return Err(self.refusal(Unaccepted::Refused(Refused::Closed)));
         }
-        let task = self.make_plain(work, 0, handle)?;
+        let task = self.make_plain(self.as_owner(), work, 0, handle)?;
         // SAFETY: the runner's reference, known to nobody else.
         Ok((unsafe { TaskRef::from_raw(task) }, handle_of(task, handle)))
     }

@@ -49,6 +49,24 @@ impl Pool {
         }
     }
 
+    /// Room for tasks that will wait in a view: as for a batch, but a submitter from outside that
+    /// would run the task waits instead, for a view does not let it.
+    pub(super) fn take_room_of_view(&self, load: Load) -> Result<()> {
+        let Some(bound) = &self.bound else { return Ok(()) };
+        if bound.try_take(load) {
+            return Ok(());
+        }
+        if self.config.full_policy == FullPolicy::Reject {
+            return Err(bound.full("the queue is full"));
+        }
+        // A worker that waited for room would wait for itself.
+        if self.this_worker().is_some() {
+            bound.force(load);
+            return Ok(());
+        }
+        self.wait_for_room(bound, load)
+    }
+
     fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
         let timeout = Timeout::from_ns(self.config.full_timeout);
         bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| bound.refusal(why))

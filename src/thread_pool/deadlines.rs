@@ -3,13 +3,14 @@
 use super::inbox::Refused;
 use super::pool::Pool;
 use super::submit::Unaccepted;
-use crate::error::{Error, Line, Result};
+use crate::error::{Error, Result};
 use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::expiry;
 use crate::future::phase::Phase;
 use crate::future::run::DETACH;
 use crate::future::settle::Verdict;
-use crate::future::state::{EXTRA, Life, Outcome};
-use crate::future::timer::{NEVER, Nanoseconds, first_deadline};
+use crate::future::state::{EXTRA, Outcome};
+use crate::future::timer::first_deadline;
 use crate::platform::clock::Instant;
 use crate::sync::Ordering;
 use crate::unwind::contain;
@@ -34,7 +35,7 @@ impl Pool {
             return task.settle_if(task, |seen| seen.is_pending(), verdict);
         }
         // The monitor may be late; what is late does not start.
-        expire_queued(task, Instant::now())
+        expiry::expire_queued(task, Instant::now())
     }
 
     /// A task with options begins: its deadlines are those of a running one. Not contained,
@@ -160,67 +161,9 @@ impl Pool {
 
     /// Settles every task whose deadline has passed. Called by the monitor.
     pub(super) fn expire_passed(&self, now: Instant) {
-        while let Some(task) = self.timers.pop_passed(now) {
-            match task.snapshot().life() {
-                Life::Pending if expire_queued(&task, now) => {}
-                // It has started meanwhile, or is running: its other deadlines.
-                Life::Pending | Life::Running => self.expire_running(&task, now),
-                Life::Cancelled | Life::Finished => {}
-            }
-        }
-    }
-
-    fn expire_running(&self, task: &TaskRef, now: Instant) {
-        let Some(spec) = task.spec() else { return };
-        let Some(extra) = task.extra_in(task.snapshot()) else { return };
-        // Relaxed: published with the task, and by the runner's entry in the table.
-        let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
-        let started = Instant(extra.started_at.load(Ordering::Relaxed));
-        let (name, timeout) = if first_deadline(accepted, &[spec.total_timeout]) <= now {
-            ("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout)
-        } else if started.0 != 0 && first_deadline(started, &[spec.run_timeout]) <= now {
-            ("CFUT_TASK_RUN_TIMEOUT_NS", spec.run_timeout)
-        } else {
-            // It was queued when its entry passed and has started since: its runner has
-            // entered it again, or is about to.
-            return;
-        };
-        let line = Line::of(format_args!(
-            "expired while it ran: {name} of {} passed; it was asked to stop",
-            Nanoseconds(timeout)
-        ));
-        let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
-        task.settle_if(task, |_| true, verdict);
-        // Afterwards: a task that sees it at once must not end as cancelled.
-        task.state.request_stop();
+        expiry::expire_passed(&self.timers, now);
     }
 }
 
 const NOBODY_KEEPS_TIME: &[u8] =
     b"not run: its executor takes no work any more, and nobody else keeps the task's time-outs";
-
-/// Settles a task that waited too long; false if it has not, or has started.
-fn expire_queued(task: &TaskRef, now: Instant) -> bool {
-    let Some(spec) = task.spec().filter(|spec| spec.has_deadline()) else { return false };
-    let Some(extra) = task.extra_in(task.snapshot()) else { return false };
-    // Relaxed: published with the task.
-    let accepted = Instant(extra.accepted_at.load(Ordering::Relaxed));
-    let queued = Instant(extra.queued_at.load(Ordering::Relaxed));
-    let passed = |from: Instant, timeout: i64| {
-        let deadline = first_deadline(from, &[timeout]);
-        deadline != NEVER && deadline <= now
-    };
-    let (name, timeout) = if queued.0 != 0 && passed(queued, spec.queue_timeout) {
-        ("CFUT_TASK_QUEUE_TIMEOUT_NS", spec.queue_timeout)
-    } else if passed(accepted, spec.total_timeout) {
-        ("CFUT_TASK_TOTAL_TIMEOUT_NS", spec.total_timeout)
-    } else {
-        return false;
-    };
-    let line = Line::of(format_args!(
-        "expired before it started: {name} of {} passed",
-        Nanoseconds(timeout)
-    ));
-    let verdict = Verdict::because(Outcome::Expired, 0, line.as_bytes());
-    task.settle_if(task, |seen| seen.is_pending(), verdict)
-}

@@ -33,7 +33,6 @@
 //! | `worker/idle` | what if there is none? |
 //! | `sleep` | who sleeps, and who is woken? (`sleep.md` has the proof) |
 //! | `blocking`, `turn` | what if a task waits? |
-//! | `deadlock` | what if it waits for itself? |
 //! | `monitor` | when are more workers worth it? |
 //! | `deadlines` | what if time is up? |
 //! | `shutdown` | how does a pool end? |
@@ -76,7 +75,6 @@ mod blocking;
 mod bound;
 mod config;
 mod deadlines;
-mod deadlock;
 mod inbox;
 mod monitor;
 mod pool;

@@ -28,7 +28,7 @@ use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
 use crate::future::phase::Phase;
-use crate::future::phase::how::{self, CANCEL, KILL, STOP, TERM};
+use crate::future::phase::how::{self, CANCEL, STOP, TERM};
 use crate::future::registry;
 use crate::local;
 use crate::platform::memory;
@@ -52,7 +52,7 @@ impl Pool {
         }
         self.close();
         // Threads cannot be killed: asking is all there is.
-        if flags & (STOP | KILL | TERM) != 0 {
+        if flags & (STOP | TERM) != 0 {
             self.raise_stop();
         }
         if flags & CANCEL != 0 {
@@ -250,7 +250,8 @@ impl Pool {
         }
     }
 
-    fn check_takes_work(&self) -> Result<()> {
+    pub(super) fn check_takes_work(&self) -> Result<()> {
+        self.check_fork()?;
         if let Some(reason) = self.reason() {
             return Err(self.broken_error(&reason));
         }

@@ -11,10 +11,11 @@ use crate::future::bound::{Bound, Load};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
-use crate::future::owner::{Reason, attention};
+use crate::future::owner::{Owner, Reason, attention};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
+use crate::future::wait::WorkerHead;
 use crate::local::{self, Local};
 use crate::platform::clock;
 use crate::shared::Shared;
@@ -139,7 +140,7 @@ impl Pool {
             return self.submit_with_care(work, bytes, spec, handle);
         }
         self.check_fork()?;
-        let task = self.make_plain(work, bytes, handle)?;
+        let task = self.make_plain(self.as_owner(), work, bytes, handle)?;
         match self.push(Lane::Normal, task, false) {
             Ok(()) => Ok(Submitted::Queued(handle_of(task, handle))),
             Err(refused) => Err(self.refuse(task, handle, refused)),
@@ -160,7 +161,7 @@ impl Pool {
             None => false,
             Some(bound) => !self.take_room(bound, Load { tasks: 1, bytes })?,
         };
-        let task = match self.make(work, bytes, spec, handle) {
+        let task = match self.make(self.as_owner(), work, bytes, spec, handle) {
             Ok(task) => task,
             Err(error) => {
                 if !run_here {
@@ -198,29 +199,36 @@ impl Pool {
         self.refusal(refused)
     }
 
-    /// A cell of this pool, with a reference for the queue and one for a handle.
+    /// A cell of this pool or a view of it, with a reference for the queue and one for a handle.
     #[inline(always)]
-    pub(super) fn make_plain(&self, work: Work<'_>, bytes: u64, handle: bool) -> Result<Entry> {
+    pub(super) fn make_plain(
+        &self,
+        owner: NonNull<Owner>,
+        work: Work<'_>,
+        bytes: u64,
+        handle: bool,
+    ) -> Result<Entry> {
         let refs = if handle { 2 } else { 1 };
         let Some(task) = TaskCell::allocate(work, refs) else {
             return Err(Error::no_memory("a task", arena::block_size(0) + bytes as usize));
         };
         // SAFETY: fresh.
         let cell = unsafe { task.as_ref() };
-        cell.set_owner(self.as_owner());
+        cell.set_owner(owner);
         cell.stamp_accepted(clock::ticks());
         Ok(task)
     }
 
     /// As `make_plain`, with what goes beside the cell.
-    fn make(
+    pub(super) fn make(
         &self,
+        owner: NonNull<Owner>,
         work: Work<'_>,
         bytes: u64,
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Entry> {
-        let task = self.make_plain(work, bytes, handle)?;
+        let task = self.make_plain(owner, work, bytes, handle)?;
         let counts_bytes = self.bound.as_ref().is_some_and(Bound::counts_bytes);
         if spec.is_some() || counts_bytes {
             // SAFETY: fresh.
@@ -337,9 +345,11 @@ impl Pool {
         if worker.is_null() {
             return None;
         }
-        // SAFETY: points at this thread's own slot, which lives as long as the thread.
-        let slot = unsafe { &*worker.cast::<Slot>() };
-        ptr::addr_eq(slot.pool_ptr(), self).then_some(slot)
+        // SAFETY: points at the head of this thread's own worker, which lives as long as it is there.
+        let head = unsafe { &*worker.cast::<WorkerHead>() };
+        // SAFETY: a worker of this pool is a slot.
+        let slot = || unsafe { &*worker.cast::<Slot>() };
+        ptr::addr_eq(head.executor.as_ptr(), self).then(slot)
     }
 
     /// Step "notify" of the sleep protocol, with the number of tasks that wait, about.
@@ -354,7 +364,7 @@ impl Pool {
 
     /// Undoes `make` for a task that was not accepted.
     #[cold]
-    fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
+    pub(super) fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
         self.timers_remove(&task);
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: nobody else knows the task.
@@ -439,12 +449,15 @@ impl Pool {
         out: Option<NonNull<Entry>>,
     ) -> Result<bool> {
         self.check_fork()?;
-        if self.bound.as_ref().is_some_and(|bound| !bound.try_take(Load::of_many(item_size, count)))
-        {
+        if !self.try_take_room(Load::of_many(item_size, count)) {
             return Ok(false);
         }
         // SAFETY: by the contract.
         unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
+    }
+
+    pub(super) fn try_take_room(&self, load: Load) -> bool {
+        self.bound.as_ref().is_none_or(|bound| bound.try_take(load))
     }
 
     /// `submit_many` for a batch that has its room.
@@ -494,7 +507,7 @@ impl Pool {
         places: &mut [std::mem::MaybeUninit<Entry>],
     ) -> Result<()> {
         for made in 0..places.len() {
-            match self.make(make_work(made), bytes, spec, handles) {
+            match self.make(self.as_owner(), make_work(made), bytes, spec, handles) {
                 Ok(task) => {
                     places[made].write(task);
                 }

@@ -40,8 +40,7 @@ use crate::future::wait::WorkerHead;
 use crate::local::Local;
 use crate::platform::clock;
 use crate::sync::{
-    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Lock, Ordering, Padded, UnsafeCell,
-    fence,
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, Lock, Ordering, Padded, UnsafeCell, fence,
 };
 use crate::trace::stats::Tally;
 use std::cell::Cell;
@@ -55,8 +54,8 @@ const FAIRNESS: u32 = 61;
 #[repr(C)]
 pub(crate) struct Slot {
     /// First, so that a pointer to the slot is a pointer to its head.
+    /// Its `executor` is the pool.
     head: WorkerHead,
-    pool: NonNull<Pool>,
     number: u16,
     mine: UnsafeCell<Mine>,
     theirs: Theirs,
@@ -125,9 +124,6 @@ pub(super) struct Public {
     /// What the monitor saw of it last.
     pub(super) seen_cpu: AtomicU64,
     pub(super) seen_at: AtomicU64,
-    /// What it waits for, while it is in the table of blocked workers (`deadlock`).
-    pub(super) awaited: AtomicPtr<TaskCell>,
-    pub(super) next_blocked: AtomicPtr<Slot>,
     /// When it last had nothing to do, in ticks.
     pub(super) rests_since: AtomicU64,
     /// The tasks with options on its stack.
@@ -189,8 +185,6 @@ impl Slot {
             called: AtomicU32::new(0),
             seen_cpu: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
-            awaited: AtomicPtr::new(ptr::null_mut()),
-            next_blocked: AtomicPtr::new(ptr::null_mut()),
             rests_since: AtomicU64::new(0),
             named: Lock::new(Newest::NONE),
             blocked: AtomicBool::new(false),
@@ -200,8 +194,7 @@ impl Slot {
             tally: Tally::default(),
         };
         Slot {
-            head: WorkerHead { vtable: &super::blocking::WORKER_VTABLE },
-            pool: pool.as_owner().cast(),
+            head: WorkerHead::new(&super::blocking::WORKER_VTABLE, pool.as_owner()),
             number,
             mine: UnsafeCell::new(mine),
             theirs,
@@ -210,13 +203,13 @@ impl Slot {
         }
     }
 
-    pub(super) fn pool_ptr(&self) -> *const Pool {
-        self.pool.as_ptr()
-    }
-
     pub(super) fn pool(&self) -> &Pool {
         // SAFETY: the pool owns its slots; a worker thread keeps the pool by a reference.
-        unsafe { self.pool.as_ref() }
+        unsafe { self.head.executor.cast().as_ref() }
+    }
+
+    pub(super) fn head(&self) -> NonNull<WorkerHead> {
+        NonNull::from(self).cast()
     }
 
     pub(super) fn number(&self) -> u16 {

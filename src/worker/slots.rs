@@ -5,7 +5,7 @@ use super::shipping::Worker;
 use super::{outcome, shipping};
 use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::owner::{Kind, Owner, OwnerRef, Refused, ShippedTable, Stage, Vtable};
+use crate::future::owner::{Arrival, Kind, Owner, OwnerRef, Refused, ShippedTable, Stage, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::fork;
 use crate::platform::memory;
@@ -27,8 +27,11 @@ static VTABLE: Vtable = Vtable {
     run_in_seat,
     uncharge,
     is_quiet,
+    expire: None,
     shipped: Some(&SHIPPED),
     remote: None,
+    parent: None,
+    view: None,
     destroy,
 };
 
@@ -114,7 +117,7 @@ impl Slot {
 // ---- what futures ask ----
 
 /// Continuations of a task's future do not exist here: nobody has the future.
-unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: bool) -> Result<(), Refused> {
+unsafe fn enqueue(_: NonNull<Owner>, task: TaskRef, _: Arrival) -> Result<(), Refused> {
     Err(Refused { task, verdict: None })
 }
 

@@ -1,28 +1,6 @@
 /* What comes with a later version is refused with CFUT_ENOTSUP, and harms nothing. */
 #include "parts.h"
 
-static void loops(void)
-{
-    cfut_executor *made = NULL, *pool = check_pool(1);
-    size_t ran = 9;
-    int fd = -9;
-    CHECK_ERROR(cfut_loop_new(NULL, &made), CFUT_ENOTSUP, "loop");
-    CHECK(made == NULL);
-    CHECK_ERROR(cfut_loop_run(pool, 0, CFUT_NOW, &ran), CFUT_ENOTSUP, "loop");
-    CHECK_EQ(ran, 0); /* always written */
-    CHECK_ERROR(cfut_loop_fd(pool, &fd), CFUT_ENOTSUP, "loop");
-    CHECK_EQ(fd, -9);
-    check_close(pool);
-}
-
-static void limited_view(void)
-{
-    cfut_executor *pool = check_pool(1), *view = NULL;
-    CHECK_ERROR(cfut_limited_new(pool, 1, &view), CFUT_ENOTSUP, "limited");
-    CHECK(view == NULL);
-    check_close(pool);
-}
-
 static void command_tasks(void)
 {
     cfut_task *task = NULL, *plain = task_of(nothing_task);
@@ -88,5 +66,5 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(loops), CASE(limited_view), CASE(command_tasks),
-           CASE(options_of_process_pools), CASE(task_keys_of_processes), CASE(unknown_keys))
+CHECK_MAIN(CASE(command_tasks), CASE(options_of_process_pools), CASE(task_keys_of_processes),
+           CASE(unknown_keys))

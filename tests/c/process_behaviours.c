@@ -565,6 +565,27 @@ static void a21_shutdown_kills_busy(void)
     check_close(pool);
 }
 
+static void *open_once_closed(void *pool)
+{
+    CHECK_SOON(cfut_submit(pool, nothing_task, NULL, 0, NULL) == CFUT_ESHUTDOWN);
+    atomic_store(&board->gates[0].open, 1);
+    return NULL;
+}
+
+/* What ends before the time-out is not killed. */
+static void a21_shutdown_kills_at_the_time_out(void)
+{
+    cfut_executor *pool = check_process_pool(1);
+    cfut_future *future = submit_call(pool, stand_task, 0, 0);
+    pthread_t opener;
+    entered(0, 1);
+    opener = thread_start(open_once_closed, pool);
+    CHECK_OK(cfut_executor_shutdown(pool, CFUT_SHUTDOWN_KILL, CFUT_SEC(1000)));
+    CHECK_OK(end_of(future));
+    thread_join(opener);
+    check_close(pool);
+}
+
 static void a21_shutdown_by_sigterm(void)
 {
     cfut_executor *pool = check_process_pool(2);
@@ -764,7 +785,8 @@ CHECK_MAIN_WORKER(
     CASE(a18_every_kind_of_waiter), CASE(a06_by_map), CASE(a08_sums_by_map),
     CASE(a12_fruits_by_map), CASE(a19_one_second_for_all), CASE(a25_endless), CASE(a20_divide), CASE(a21_shutdown_waits),
     CASE(a21_shutdown_without_waiting), CASE(a21_shutdown_cancels_pending),
-    CASE(a21_shutdown_stops_running), CASE(a21_shutdown_kills_busy), CASE(a21_shutdown_by_sigterm),
+    CASE(a21_shutdown_stops_running), CASE(a21_shutdown_kills_busy),
+    CASE(a21_shutdown_kills_at_the_time_out), CASE(a21_shutdown_by_sigterm),
     CASE(a21_shutdown_twice), CASE(a21_shutdown_of_an_idle_pool),
     CASE(a21_release_without_shutdown), CASE(a21_shutdown_while_submitting),
     CASE(a22_default_workers), CASE(a22_own_number), CASE(a23_initializer),

@@ -1,6 +1,8 @@
 //! The programs of examples-c/ and examples-python/, on real input against grep and known figures,
 //! and on bad input; and the programs in README.md.
 
+mod event_loop;
+mod fetch_urls;
 mod pipeline;
 mod resize_images;
 
@@ -51,7 +53,7 @@ fn has_processes() -> bool {
 
 #[test]
 fn help_goes_to_stdout() {
-    for name in ["crash_lab", "log_summary", "pipeline", "primes"] {
+    for name in ["crash_lab", "event_loop", "log_summary", "pipeline", "primes"] {
         let (code, printed, complaint) = result(example(name).arg("--help"));
         assert_eq!((code, complaint.as_str()), (0, ""));
         assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
@@ -225,6 +227,7 @@ fn a_full_disk_is_noticed() {
     let empty = directory("full_disk");
     for (name, arguments) in [
         ("crash_lab", vec![Path::new("refuse")]),
+        ("event_loop", vec![Path::new("7")]),
         ("log_summary", vec![&empty]),
         ("pipeline", vec![&empty, &directory("full_disk_results")]),
         ("primes", vec![Path::new("7")]),

@@ -9,8 +9,8 @@ fn generate() -> String {
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     // The order of these files is the order of the header's sections.
     let files = [
-        "types", "library", "options", "executor", "task", "submit", "map", "future", "group",
-        "queue", "promise", "buffer", "worker", "blocking",
+        "types", "library", "options", "executor", "loops", "task", "submit", "map", "future",
+        "group", "queue", "promise", "buffer", "worker", "blocking",
     ];
     let mut builder = cbindgen::Builder::new().with_config(config);
     for file in files {

@@ -20,4 +20,5 @@ mod suites;
 mod support;
 mod testing_doc;
 mod timelines;
+mod view_suites;
 mod worker_program;

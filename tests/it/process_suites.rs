@@ -33,6 +33,7 @@ suite!(
     a21_shutdown_cancels_pending,
     a21_shutdown_stops_running,
     a21_shutdown_kills_busy,
+    a21_shutdown_kills_at_the_time_out,
     a21_shutdown_by_sigterm,
     a21_shutdown_twice,
     a21_shutdown_of_an_idle_pool,

@@ -31,8 +31,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The other side: knows no pool.
     ("worker", &["open", "future", "platform", "transport"]),
     ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
+    // In front of another executor, whichever: asks it through its table.
+    ("limited", &["open", "future", "platform", "trace"]),
+    // Runs in its callers' threads.
+    ("loops", &["open", "future", "platform", "trace"]),
     // The arms: no logic, no system.
-    ("executor", &["open", "future", "process_pool", "thread_pool", "trace"]),
+    ("executor", &["open", "future", "limited", "loops", "process_pool", "thread_pool", "trace"]),
     // Above every kind of executor, by their one interface.
     ("map", &["open", "executor", "future", "log", "platform", "trace"]),
     (
@@ -42,6 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "executor",
             "future",
             "log",
+            "loops",
             "map",
             "platform",
             "process_pool",

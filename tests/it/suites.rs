@@ -357,8 +357,6 @@ suite!(
 
 suite!(
     notsup:
-    loops,
-    limited_view,
     command_tasks,
     options_of_process_pools,
     task_keys_of_processes,

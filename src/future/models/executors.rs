@@ -37,8 +37,11 @@ static HOUSE: Vtable = Vtable {
     },
     uncharge: |_, _| {},
     is_quiet: |_| true,
+    expire: None,
     shipped: None,
     remote: None,
+    parent: None,
+    view: None,
     // SAFETY: made by try_box; the last reference is gone.
     destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },
 };

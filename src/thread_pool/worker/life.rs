@@ -299,7 +299,7 @@ impl Life {
         // SAFETY: the creating thread counted a reference for us, so pool and slot live.
         let (this, pool) = unsafe {
             let this = slot.as_ref();
-            (this, OwnerRef::adopt(this.pool.cast()))
+            (this, OwnerRef::adopt(this.head.executor))
         };
         let mine = this.mine();
         // Relaxed: published by the making of this thread.

@@ -1,0 +1,320 @@
+//! The ways a task comes in.
+
+use super::gate::Gate;
+use super::view::View;
+use crate::error::{Error, Result, fail};
+use crate::future::bound::Load;
+use crate::future::cell::{TaskCell, TaskRef};
+use crate::future::extra::Spec;
+use crate::future::hook::{Action, Home, Hook};
+use crate::future::make::Work;
+use crate::future::owner::{Arrival, Refused};
+use crate::future::phase::Phase;
+use crate::future::place::{self, At, Place};
+use crate::future::settle::Verdict;
+use crate::future::state::Outcome;
+use crate::shared::Shared;
+use std::ptr::NonNull;
+
+impl View {
+    /// Accepts or refuses a task. A closure's argument is the caller's again on an error.
+    pub(crate) fn submit(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<Option<TaskRef>> {
+        let load = Load { tasks: 1, bytes };
+        self.take_room(load)?;
+        let made = self.make(work, bytes, spec, handle).and_then(|task| {
+            self.accept(&[task]).inspect_err(|_| self.unmake(task, handle))?;
+            Ok(task)
+        });
+        if made.is_err() {
+            self.give_room(load);
+        }
+        // SAFETY: the handle's reference, counted by `make`.
+        Ok(Some(made?).filter(|_| handle).map(|task| unsafe { TaskRef::from_raw(task) }))
+    }
+
+    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
+    /// written to `out` if it is given; without, they have none.
+    ///
+    /// # Safety
+    /// `out`, if given, has room for `count` pointers.
+    pub(crate) unsafe fn submit_many(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<NonNull<TaskCell>>>,
+    ) -> Result<()> {
+        self.take_room(Load::of_many(item_size, count))?;
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }
+    }
+
+    /// As `submit_many` if there is room for all of them, and else false.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    pub(crate) unsafe fn submit_many_if_room(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<NonNull<TaskCell>>>,
+    ) -> Result<bool> {
+        self.check_takes_work()?;
+        if !self.try_take_room(Load::of_many(item_size, count)) {
+            return Ok(false);
+        }
+        // SAFETY: by the contract.
+        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
+    }
+
+    /// `submit_many` for a batch that has its room.
+    ///
+    /// # Safety
+    /// As `submit_many`.
+    unsafe fn submit_charged(
+        &self,
+        make_work: impl Fn(usize) -> Work<'static>,
+        item_size: usize,
+        count: usize,
+        spec: Option<&Shared<Spec>>,
+        out: Option<NonNull<NonNull<TaskCell>>>,
+    ) -> Result<()> {
+        let bytes = item_size as u64;
+        let mut tasks: Vec<NonNull<TaskCell>> = Vec::new();
+        let result = (|| {
+            tasks
+                .try_reserve_exact(count)
+                .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
+            for item in 0..count {
+                tasks.push(self.make(make_work(item), bytes, spec, out.is_some())?);
+            }
+            self.accept(&tasks)
+        })();
+        if let Err(error) = result {
+            tasks.iter().for_each(|&task| self.unmake(task, out.is_some()));
+            self.give_room(Load::of_many(item_size, count));
+            return Err(error);
+        }
+        if let Some(out) = out {
+            // SAFETY: by the contract there is room.
+            unsafe { out.as_ptr().copy_from_nonoverlapping(tasks.as_ptr(), count) };
+        }
+        Ok(())
+    }
+
+    /// An error if nothing is accepted any more.
+    pub(crate) fn check_takes_work(&self) -> Result<()> {
+        self.check_fork()?;
+        self.check_open(&self.gate.lock())?;
+        self.check_parent()
+    }
+
+    fn check_open(&self, gate: &Gate) -> Result<()> {
+        if gate.phase != Phase::Open {
+            return fail!(Shutdown, "the view has been shut down and takes no more work");
+        }
+        Ok(())
+    }
+
+    fn take_room(&self, load: Load) -> Result<()> {
+        self.check_takes_work()?;
+        let (root, table) = self.root_table();
+        // SAFETY: the parent keeps it.
+        unsafe { (table.take_room)(root, load) }
+    }
+
+    fn try_take_room(&self, load: Load) -> bool {
+        let (root, table) = self.root_table();
+        // SAFETY: the parent keeps it.
+        unsafe { (table.try_take_room)(root, load) }
+    }
+
+    fn give_room(&self, load: Load) {
+        let (root, table) = self.root_table();
+        // SAFETY: the parent keeps it.
+        unsafe { (table.give_room)(root, load) };
+    }
+
+    fn make(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<NonNull<TaskCell>> {
+        let (root, table) = self.root_table();
+        // SAFETY: the parent keeps it.
+        unsafe { (table.make)(root, self.as_owner(), work, bytes, spec, handle) }
+    }
+
+    /// The task that `make` gave is not accepted.
+    fn unmake(&self, task: NonNull<TaskCell>, handle: bool) {
+        let (root, table) = self.root_table();
+        // SAFETY: the parent keeps it; made there, and known to nobody but the timers.
+        unsafe { (table.unmake)(root, task, handle) };
+    }
+
+    fn place_for(&self, task: NonNull<TaskCell>) -> Action {
+        Action::Place(Place::new(self.retain(), self.elsewhere, task))
+    }
+
+    /// Lets tasks in that `make` gave, all or none, and hands on what may be.
+    fn accept(&self, tasks: &[NonNull<TaskCell>]) -> Result<()> {
+        // One without a list: submits are many.
+        if let [task] = *tasks {
+            let hook = self.hook_for(task)?;
+            return self.let_in(&[(task, hook)]);
+        }
+        let mut entries: Vec<(NonNull<TaskCell>, NonNull<Hook>)> = Vec::new();
+        let no_memory = || Error::no_memory("a batch of tasks", tasks.len() * 16);
+        let result = entries.try_reserve_exact(tasks.len()).map_err(|_| no_memory());
+        let result = result.and_then(|()| {
+            for &task in tasks {
+                entries.push((task, self.hook_for(task)?));
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            entries.iter().for_each(|&(_, hook)| drop_unused(hook));
+            return Err(error);
+        }
+        self.let_in(&entries)
+    }
+
+    fn hook_for(&self, task: NonNull<TaskCell>) -> Result<NonNull<Hook>> {
+        let no_memory = || Error::no_memory("a place in a view", 64);
+        Hook::allocate(self.place_for(task)).ok_or_else(no_memory)
+    }
+
+    fn let_in(&self, entries: &[(NonNull<TaskCell>, NonNull<Hook>)]) -> Result<()> {
+        let mut gate = self.gate.lock();
+        if let Err(error) = self.check_open(&gate) {
+            drop(gate);
+            entries.iter().for_each(|&(_, hook)| drop_unused(hook));
+            return Err(error);
+        }
+        for &(task, hook) in entries {
+            // SAFETY: the view's reference.
+            let task = unsafe { TaskRef::from_raw(task) };
+            // Its time-out may have settled it by now: then it is done with, and counted.
+            if let Err(task) = self.list(&mut gate, task, hook) {
+                drop_unused(hook);
+                self.tally.outcome(task.snapshot().outcome()).add(1);
+            }
+        }
+        self.tally.submitted.add(entries.len() as u64);
+        self.hand_on(gate, entries.len());
+        Ok(())
+    }
+
+    /// Puts a task behind those that wait, unless it is settled.
+    fn list(&self, gate: &mut Gate, task: TaskRef, hook: NonNull<Hook>) -> Result2 {
+        // SAFETY: the hook is fresh. The gate is locked, so whoever settles the task meanwhile
+        // finds it in the list.
+        unsafe {
+            if !place::add(&task, hook) {
+                return Err(task);
+            }
+            gate.waiting.push(hook, At::Waiting);
+        }
+        let _in_the_list = task.into_raw();
+        Ok(())
+    }
+
+    /// Takes a continuation whose input has settled, or a task of a view of this one.
+    pub(super) fn enqueue(
+        &self,
+        task: TaskRef,
+        arrival: Arrival,
+    ) -> std::result::Result<(), Refused> {
+        if self.is_inherited() {
+            let text = b"this view was made before fork(); what it runs on is the parent's";
+            let verdict =
+                task.spec().filter(|spec| spec.has_deadline()).is_some() || self.elsewhere;
+            let verdict = verdict.then(|| Verdict::because(Outcome::Broken, 0, text));
+            return Err(Refused { task, verdict });
+        }
+        if arrival != Arrival::Held {
+            let (root, table) = self.root_table();
+            // SAFETY: the parent keeps it.
+            if let Err(verdict) = unsafe { (table.hold)(root, &task) } {
+                return Err(Refused { task, verdict });
+            }
+        }
+        let Some(hook) = self.hook_for_arrival(&task, arrival) else {
+            self.let_go(&task);
+            let text = b"not run: no memory for a place in a view";
+            let verdict = Some(Verdict::because(Outcome::Broken, 0, text));
+            return Err(Refused { task, verdict });
+        };
+        let mut gate = self.gate.lock();
+        if gate.phase != Phase::Open {
+            let cancels = gate.cancels;
+            drop(gate);
+            drop_unused(hook);
+            self.let_go(&task);
+            return Err(Refused { verdict: self.verdict_for_refused(&task, cancels), task });
+        }
+        match self.list(&mut gate, task, hook) {
+            Ok(()) => {
+                self.tally.submitted.add(1);
+                self.hand_on(gate, 1);
+            }
+            Err(task) => {
+                drop(gate);
+                drop_unused(hook);
+                drop(task); // settled: its executor was told
+            }
+        }
+        Ok(())
+    }
+
+    fn hook_for_arrival(&self, task: &TaskRef, arrival: Arrival) -> Option<NonNull<Hook>> {
+        let action = self.place_for(task.as_ptr());
+        if arrival == Arrival::Held {
+            return Hook::allocate(action);
+        }
+        let hook = place::room_of_continuation(task);
+        // SAFETY: free, and part of the continuation, which outlives its hooks.
+        unsafe { Hook::place(hook, action, Home::Embedded) };
+        Some(hook)
+    }
+
+    /// A task is refused that had room and deadlines.
+    fn let_go(&self, task: &TaskRef) {
+        let (root, _) = self.root_table();
+        // SAFETY: the parent keeps it.
+        unsafe { super::vtable::tell_root(root, task, task.snapshot().outcome()) };
+    }
+
+    fn verdict_for_refused(&self, task: &TaskRef, cancels: bool) -> Option<Verdict> {
+        use crate::future::cell::Kind;
+        if cancels {
+            return Some(Verdict::new(Outcome::Cancelled));
+        }
+        let timed = task.spec().is_some_and(Spec::has_deadline);
+        if task.kind() == Kind::Then && !timed && !self.elsewhere {
+            return None;
+        }
+        let text = b"not run: the view takes no work any more";
+        Some(Verdict::because(Outcome::Broken, 0, text))
+    }
+}
+
+/// Not listed: the task comes back.
+type Result2 = std::result::Result<(), TaskRef>;
+
+/// A hook that was never hooked in.
+fn drop_unused(hook: NonNull<Hook>) {
+    // SAFETY: known to nobody else.
+    drop(unsafe { Hook::consume(hook) });
+}
