@@ -145,6 +145,10 @@ impl List {
         self.head.is_null()
     }
 
+    pub(crate) fn none() -> List {
+        List { head: std::ptr::null_mut(), tail: std::ptr::null_mut() }
+    }
+
     /// Everything that is due in this thread.
     pub(crate) fn take() -> List {
         local::with(|local| List {

@@ -81,6 +81,7 @@ pub(crate) mod group;
 pub(crate) mod hook;
 pub(crate) mod join;
 pub(crate) mod make;
+pub(crate) mod outside;
 pub(crate) mod owner;
 pub(crate) mod phase;
 pub(crate) mod promise;

@@ -4,6 +4,7 @@
 use super::buffer::BufferRef;
 use super::cell::{TaskCell, TaskRef};
 use super::extra::Text;
+use super::outside::OutsideTable;
 use super::registry::Links;
 use super::settle::Verdict;
 use super::state::Outcome;
@@ -62,7 +63,7 @@ pub(crate) mod attention {
 }
 
 /// How far a task was when somebody other than its runner settled it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// Not queued: it waits for its input, and the executor keeps its deadlines.
     Waiting,
@@ -113,6 +114,8 @@ pub(crate) struct Vtable {
     pub(crate) shipped: Option<&'static ShippedTable>,
     /// Of an executor whose tasks run in other processes.
     pub(crate) remote: Option<&'static RemoteTable>,
+    /// Of an executor that keeps commands in a lane of their own.
+    pub(crate) outside: Option<&'static OutsideTable>,
     /// Frees the executor: the last reference is gone.
     pub(crate) destroy: unsafe fn(NonNull<Owner>),
 }

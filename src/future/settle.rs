@@ -11,6 +11,7 @@ use super::due;
 use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
+use super::outside;
 use super::owner::{Owner, OwnerRef, Stage};
 use super::queue;
 use super::result::Payload;
@@ -87,6 +88,9 @@ impl TaskCell {
             let settled = owner.vtable.settled;
             // SAFETY: the reference keeps the executor alive.
             unsafe { settled(owner.as_ptr(), self, verdict.outcome, stage) };
+        }
+        if stage >= Stage::Running && self.is_command() {
+            outside::ring();
         }
         self.after_settling(this, before);
     }

@@ -88,6 +88,7 @@
 
 mod attend;
 mod child;
+mod commands;
 mod config;
 mod deadlines;
 mod deaths;

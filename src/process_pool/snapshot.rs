@@ -3,7 +3,7 @@
 use super::child::{Phase as Life, Slot};
 use super::pool::Pool;
 use crate::platform::clock::Instant;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::trace::figures::{Figure, age_ns, write_commands, write_text};
 use std::fmt::{self, Write};
 
 /// Queued tasks that a snapshot shows one by one.
@@ -29,7 +29,8 @@ impl Pool {
             Figure::Stolen => state.stolen,
             Figure::WorkersStarted => state.started,
             Figure::OldestQueuedNs => {
-                let waiting = state.backlog.iter().map(|task| task.accepted_at()).min();
+                let waiting = state.backlog.iter().map(|task| task.accepted_at());
+                let waiting = waiting.chain(self.lane.oldest()).min();
                 waiting.map_or(0, age_ns)
             }
             Figure::MaxWorkers => u64::from(self.config.workers),
@@ -123,6 +124,9 @@ impl Pool {
             write!(out, ",\"state\":\"{:?}\"}}", task.snapshot().life())?;
             comma = ",";
         }
-        out.write_str("]}")
+        out.write_str("]")?;
+        drop(state);
+        write_commands(out, &self.lane)?;
+        out.write_str("}")
     }
 }

@@ -9,15 +9,16 @@ use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
+use crate::future::outside;
 use crate::future::phase::Phase;
 use crate::platform::clock::{self, Instant};
 use crate::shared::Shared;
 use crate::sync::{Ordering, Timeout};
 
 /// A task that is made and not accepted yet.
-struct Made {
-    task: TaskRef,
-    handle: Option<TaskRef>,
+pub(super) struct Made {
+    pub(super) task: TaskRef,
+    pub(super) handle: Option<TaskRef>,
 }
 
 impl Pool {
@@ -29,6 +30,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Option<TaskRef>> {
+        if outside::are_of_command(spec) {
+            return self.submit_command(work, bytes, spec, handle);
+        }
         self.check_takes_work()?;
         let function = self.number_of(&work, spec)?;
         self.take_room(Load { tasks: 1, bytes })?;
@@ -64,8 +68,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
     ) -> Result<()> {
+        let commands = outside::are_of_command(spec);
         self.check_takes_work()?;
-        let function = self.number_of(&make_work(0), spec)?;
+        let function = if commands { 0 } else { self.number_of(&make_work(0), spec)? };
         let bytes = item_size as u64;
         let all = Load { tasks: count as u64, bytes: bytes.saturating_mul(count as u64) };
         self.take_room(all)?;
@@ -79,6 +84,9 @@ impl Pool {
                 // The handle's reference is counted; it is handed out below.
                 std::mem::forget(made.handle);
                 tasks.push(made.task);
+            }
+            if commands {
+                return self.accept_commands(&tasks, spec);
             }
             let lane = spec.map_or(1, |spec| lane_of(spec.priority));
             self.accept(&tasks, lane)
@@ -146,7 +154,7 @@ impl Pool {
     }
 
     /// A cell of this pool, with what goes beside it, and its deadlines.
-    fn make(
+    pub(super) fn make(
         &self,
         work: Work<'_>,
         bytes: u64,
@@ -154,7 +162,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Made> {
-        let work = self.in_shared_memory(work);
+        // A command is no worker's.
+        let work =
+            if outside::are_of_command(spec) { work } else { self.in_shared_memory(work) };
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;
@@ -214,7 +224,7 @@ impl Pool {
 
     /// Undoes `make` for a task that was not accepted.
     #[cold]
-    fn unmake(&self, made: Made) {
+    pub(super) fn unmake(&self, made: Made) {
         let Made { task, handle } = made;
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: whoever entered it is this thread.
@@ -269,7 +279,7 @@ impl Pool {
 
     // ---- room ----
 
-    fn take_room(&self, load: Load) -> Result<()> {
+    pub(super) fn take_room(&self, load: Load) -> Result<()> {
         let Some(bound) = &self.bound else { return Ok(()) };
         if bound.try_take(load) {
             return Ok(());

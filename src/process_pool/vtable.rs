@@ -29,6 +29,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     is_quiet,
     shipped: None,
     remote: Some(&REMOTE),
+    outside: Some(&super::commands::TABLE),
     destroy: shutdown::destroy,
 };
 

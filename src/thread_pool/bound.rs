@@ -49,7 +49,7 @@ impl Pool {
         }
     }
 
-    fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
+    pub(super) fn wait_for_room(&self, bound: &Bound, load: Load) -> Result<()> {
         let timeout = Timeout::from_ns(self.config.full_timeout);
         bound.take(load, timeout, || self.phase() != Phase::Open).map_err(|why| bound.refusal(why))
     }

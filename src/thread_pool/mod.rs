@@ -73,6 +73,7 @@
 mod batch;
 mod blocking;
 mod bound;
+mod commands;
 mod config;
 mod deadlines;
 mod deadlock;

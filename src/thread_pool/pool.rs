@@ -9,6 +9,7 @@ use super::worker::Slot;
 use crate::error::{Error, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::extra::Text;
+use crate::future::outside::Lane;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
 use crate::future::registry;
@@ -52,6 +53,7 @@ pub(crate) struct Pool {
     pub(super) timers: Timers,
     pub(super) monitor: Monitor,
     pub(super) turn: Turn,
+    pub(super) lane: Lane,
     /// What is done by threads that are no workers.
     pub(super) tally: Tally,
     /// Tasks that returned CFUT_DETACH and are not settled.
@@ -108,6 +110,7 @@ impl Pool {
         slots.extend((0..threads).map(|_| AtomicPtr::new(ptr::null_mut())));
         let roster = Roster::new(threads).ok_or_else(no_memory)?;
         let monitor = Monitor::new(config.workers > 1);
+        let lane = Lane::new(limits.most);
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
@@ -125,6 +128,7 @@ impl Pool {
             timers: Timers::new(),
             monitor,
             turn: Turn::new(),
+            lane,
             tally: Tally::default(),
             detached: AtomicI64::new(0),
             stop_level: AtomicU32::new(0),

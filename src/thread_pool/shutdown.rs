@@ -5,7 +5,8 @@
 //!    refused. By `cfut_executor_shutdown`, by the last release, or because the pool broke.
 //! 2. *Cancel*, if asked: what has not started is settled; a flag has workers do the same
 //!    with what they find.
-//! 3. *Stop*, if asked: running tasks see the stop flag.
+//! 3. *Stop*, if asked: running tasks see the stop flag, commands are sent SIGTERM. *Kill*, if asked
+//!    and a wait has come to its end: commands are killed, threads cannot be.
 //! 4. *Drain*: workers go on; nested submits are refused as well. Whoever comes to rest
 //!    checks for the end.
 //! 5. *End*: nobody is awake, blocked or dormant and every queue is empty, all of it under the
@@ -51,15 +52,22 @@ impl Pool {
             self.owner.call_attention(attention::SETTLES_QUEUED);
         }
         self.close();
-        // Threads cannot be killed: asking is all there is.
+        // Threads cannot be killed: asking is all there is, but for commands.
         if flags & (STOP | KILL | TERM) != 0 {
             self.raise_stop();
+            self.lane.stop_running();
         }
         if flags & CANCEL != 0 {
             self.settle_queued();
         }
         self.end_if_done();
-        self.wait_for_end(timeout)
+        if self.wait_for_end(timeout)? {
+            return Ok(true);
+        }
+        if flags & KILL == 0 || self.lane.is_idle() {
+            return Ok(false);
+        }
+        self.kill_commands()
     }
 
     pub(crate) fn refuse_own_task(&self) -> Result<()> {
@@ -82,6 +90,7 @@ impl Pool {
     /// Step 1.
     pub(super) fn close(&self) {
         self.inbox.close();
+        self.lane.close();
         if self.advance(Phase::Open) {
             if let Some(bound) = &self.bound {
                 bound.wake();
@@ -114,6 +123,7 @@ impl Pool {
         for slot in self.slots() {
             slot.steal_all(settle);
         }
+        self.settle_commands();
     }
 
     /// Step 5, if it is time.
@@ -126,7 +136,10 @@ impl Pool {
             return;
         }
         let ended = self.sleep.wake_all_if(|census| {
-            census.at_rest() && !self.has_work() && self.advance(Phase::Closing)
+            census.at_rest()
+                && !self.has_work()
+                && self.has_no_commands()
+                && self.advance(Phase::Closing)
         });
         if ended {
             self.settle_waiting();
@@ -136,7 +149,7 @@ impl Pool {
     }
 
     /// Step 6.
-    fn wait_for_end(&self, timeout: Timeout) -> Result<bool> {
+    pub(super) fn wait_for_end(&self, timeout: Timeout) -> Result<bool> {
         loop {
             // Acquire: pairs with the Release in `signal`; read before looking.
             let seen = self.events.load(Ordering::Acquire);
@@ -266,7 +279,7 @@ impl Pool {
             roster.workers
         };
         // Acquire: pairs with the change in `vtable::settled`.
-        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() {
+        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() || !self.has_no_commands() {
             return false;
         }
         self.sleep.inspect(|census| {

@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use crate::future::cell::TaskCell;
 use crate::sync::Ordering;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::trace::figures::{Figure, age_ns, write_commands, write_text};
 use std::fmt::{self, Write};
 
 /// Queued tasks that a snapshot shows one by one.
@@ -25,7 +25,7 @@ impl Pool {
             Figure::Crashed => totals().crashed,
             Figure::Stolen => totals().stolen,
             Figure::WorkersStarted => self.roster.lock().started,
-            Figure::OldestQueuedNs => self.oldest_queued().map_or(0, age_ns),
+            Figure::OldestQueuedNs => self.oldest_of_all().map_or(0, age_ns),
             Figure::MaxWorkers => u64::from(self.sleep.limits().most),
             Figure::Broken => u64::from(self.reason().is_some()),
         }
@@ -69,10 +69,11 @@ impl Pool {
             totals.cancelled,
             totals.expired,
             totals.stolen,
-            self.oldest_queued().map_or(0, age_ns)
+            self.oldest_of_all().map_or(0, age_ns)
         )?;
         self.write_workers(out)?;
         self.write_queue(out)?;
+        write_commands(out, &self.lane)?;
         out.write_str("}")
     }
 

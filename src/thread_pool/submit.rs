@@ -11,6 +11,7 @@ use crate::future::bound::{Bound, Load};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
+use crate::future::outside;
 use crate::future::owner::{Reason, attention};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
@@ -154,6 +155,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Submitted> {
+        if outside::are_of_command(spec) {
+            return self.submit_command(work, bytes, spec, handle).map(Submitted::Queued);
+        }
         self.check_fork()?;
         let run_here = match &self.bound {
             None => false,
@@ -212,7 +216,7 @@ impl Pool {
     }
 
     /// As `make_plain`, with what goes beside the cell.
-    fn make(
+    pub(super) fn make(
         &self,
         work: Work<'_>,
         bytes: u64,
@@ -353,7 +357,7 @@ impl Pool {
 
     /// Undoes `make` for a task that was not accepted.
     #[cold]
-    fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
+    pub(super) fn take_back(&self, task: TaskRef, handle: Option<TaskRef>) {
         self.timers_remove(&task);
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: nobody else knows the task.
@@ -416,6 +420,10 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         out: Option<NonNull<Entry>>,
     ) -> Result<()> {
+        if outside::are_of_command(spec) {
+            // SAFETY: by the contract.
+            return unsafe { self.submit_commands(make_work, item_size, count, spec, out) };
+        }
         self.check_fork()?;
         let bytes = item_size as u64;
         if let Some(bound) = &self.bound {

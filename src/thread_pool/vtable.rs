@@ -27,6 +27,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     is_quiet,
     shipped: None,
     remote: None,
+    outside: Some(&super::commands::TABLE),
     destroy: shutdown::destroy,
 };
 

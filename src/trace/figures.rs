@@ -1,5 +1,7 @@
 //! What can be asked of an executor: single figures, and the parts of a snapshot in JSON.
 
+use crate::future::cell::TaskCell;
+use crate::future::outside::Lane;
 use crate::platform::clock;
 use std::fmt::{self, Write};
 
@@ -42,6 +44,29 @@ pub(crate) fn write_text(out: &mut dyn Write, text: &[u8]) -> fmt::Result {
         }
     }
     out.write_char('"')
+}
+
+/// Commands that a snapshot shows one by one.
+const SHOWN: usize = 100;
+
+/// The commands of an executor as a member of its JSON: those that run, then those that wait.
+pub(crate) fn write_commands(out: &mut dyn Write, lane: &Lane) -> fmt::Result {
+    out.write_str(",\"commands\":[")?;
+    let mut result = Ok(());
+    let mut comma = "";
+    lane.for_each(SHOWN, |task| {
+        result = result.and_then(|()| write_command(out, comma, task));
+        comma = ",";
+    });
+    result?;
+    out.write_str("]")
+}
+
+fn write_command(out: &mut dyn Write, comma: &str, task: &TaskCell) -> fmt::Result {
+    write!(out, "{comma}{{\"age_ns\":{},\"name\":", age_ns(task.accepted_at()))?;
+    write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
+    let pid = task.process().map_or(0, |process| process.pid);
+    write!(out, ",\"state\":\"{:?}\",\"pid\":{pid}}}", task.snapshot().life())
 }
 
 #[cfg(all(test, not(loom)))]

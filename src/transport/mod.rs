@@ -80,6 +80,9 @@ pub(crate) mod frame;
 pub(crate) mod function;
 #[cfg(not(loom))]
 pub(crate) mod link;
+#[cfg(not(loom))]
+pub(crate) mod place;
+pub(crate) mod program;
 pub(crate) mod ring;
 pub(crate) mod sleep;
 pub(crate) mod slot;

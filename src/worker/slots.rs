@@ -29,6 +29,7 @@ static VTABLE: Vtable = Vtable {
     is_quiet,
     shipped: Some(&SHIPPED),
     remote: None,
+    outside: None,
     destroy,
 };
 

@@ -39,6 +39,7 @@ static HOUSE: Vtable = Vtable {
     is_quiet: |_| true,
     shipped: None,
     remote: None,
+    outside: None,
     // SAFETY: made by try_box; the last reference is gone.
     destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },
 };
