@@ -122,6 +122,7 @@ impl Inbox {
                 return Err(Error::new(Kind::System, text));
             }
         }
+        poller.wake();
         self.poller = Some(poller);
         Ok(())
     }
