@@ -31,6 +31,9 @@ show "$programs/primes" --processes 112272535095293 112582705942171 115280095190
 show "$programs/primes" --processes --count 100000
 show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
 show "$programs/crash_lab"
+printf '%s\n' 'uname -s' 'echo so much for this >&2; exit 3' 'sleep 60' > "$programs/commands"
+# 1: some did not succeed.
+show "$programs/run_commands" --time-out 0.5 "$programs/commands" || [ $? -eq 1 ]
 # 1: the file that crashes, on purpose.
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||

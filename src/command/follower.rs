@@ -13,6 +13,7 @@ use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due::List;
 use crate::future::extra::Text;
 use crate::future::outside;
+use crate::future::outside::Unseen;
 use crate::future::owner::OwnerRef;
 use crate::future::promise::{self, Recording};
 use crate::future::remote::Report;
@@ -333,7 +334,8 @@ impl Follower {
         if self.trouble.as_ref().is_some_and(|trouble| now < trouble.last.plus(AGAIN_NS)) {
             return;
         }
-        if let Err(why) = self.have_keeper(now, poller) {
+        if self.have_keeper(now, poller).is_err() {
+            let why = error::with_last(|text| Line::of(format_args!("{}", Lossy(text))));
             return self.note_trouble(why, now, poller);
         }
         let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.ready) else { return };
@@ -346,16 +348,17 @@ impl Follower {
         self.trouble = None;
     }
 
-    fn have_keeper(&mut self, now: Instant, poller: &Poller) -> std::result::Result<(), Line> {
+    fn have_keeper(&mut self, now: Instant, poller: &Poller) -> Result<()> {
         if let Some(keeper) = &self.keeper {
             if keeper.due().is_some_and(|due| due <= now) {
                 keeper.kill(); // its socket tells of its end
             }
             return Ok(());
         }
-        let last = |_| error::with_last(|text| Line::of(format_args!("{}", Lossy(text))));
-        let keeper = Keeper::start().map_err(last)?;
-        poller.add(keeper.fd(), KEEPER).map_err(|errno| Line::of(format_args!("{errno}")))?;
+        let keeper = Keeper::start()?;
+        poller.add(keeper.fd(), KEEPER).map_err(|errno| {
+            Error::new(Kind::System, format_args!("the keeper cannot be listened to: {errno}"))
+        })?;
         self.keeper = Some(keeper);
         Ok(())
     }
@@ -516,6 +519,63 @@ impl Follower {
 }
 
 /// Has the user told of what has become due in this thread; the command is gone afterwards.
-fn tell(unseen: Option<(TaskRef, crate::future::run::Ended)>, leaves: Option<OwnerRef>) {
+fn tell(unseen: Option<Unseen>, leaves: Option<OwnerRef>) {
     teller::hand(Batch { calls: List::take(), unseen, leaves }, Instant::now());
+}
+
+#[cfg(all(test, not(miri)))]
+mod tests {
+    use super::super::build;
+    use super::*;
+    use crate::future::extra::Spec;
+    use crate::future::make::Work;
+    use crate::future::promise::{Cancel, Reach};
+    use crate::future::run::{self, Ended};
+    use crate::future::wait::{Step as WaitStep, Wait};
+    use crate::sync::Timeout;
+
+    /// What an executor without a lane does with a command.
+    fn start(words: &[&[u8]], input: &[u8]) -> TaskRef {
+        let function = crate::command::prepare().expect("cfutures-worker is built: cargo build");
+        let mut program = build::new(words[0]).expect("a program");
+        for word in &words[1..] {
+            build::add_argument(&mut program, word).expect("an argument");
+        }
+        let spec = Spec { program: Shared::try_new(program), ..Spec::DEFAULT };
+        let cell = TaskCell::allocate(Work::Bytes(function, input), 2).expect("a cell");
+        // SAFETY: fresh, with two references.
+        let (runner, future) = unsafe { (TaskRef::from_raw(cell), TaskRef::from_raw(cell)) };
+        runner.add_extra(Shared::try_new(spec)).expect("options");
+        assert!(runner.state.start(false));
+        assert_eq!(run::run_started(runner, |_, _| Some((0, 0))), Ended::Detached);
+        future
+    }
+
+    fn end_of(future: &TaskRef) -> Outcome {
+        match Wait::new(future, Timeout::Forever).step() {
+            WaitStep::Settled(outcome) => outcome,
+            _ => panic!("nothing else ends this wait"),
+        }
+    }
+
+    #[test]
+    fn commands_without_a_lane() {
+        let future = start(&[b"tr", b"a-z", b"A-Z"], b"more than fits a cell");
+        assert_eq!(end_of(&future), Outcome::Succeeded);
+        let (bytes, length) = future.bytes().expect("bytes");
+        // SAFETY: a settled future's result.
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast::<u8>(), length) };
+        assert_eq!(bytes, b"MORE THAN FITS A CELL");
+        let future = start(&[b"sh", b"-c", b"exit 4"], b"");
+        assert_eq!((end_of(&future), future.code()), (Outcome::Failed, 4));
+    }
+
+    #[test]
+    fn commands_without_a_lane_are_stopped() {
+        for (reach, done) in [(Reach::Stop, Cancel::Asked), (Reach::Kill, Cancel::Done)] {
+            let future = start(&[b"sleep", b"1000"], b"");
+            assert_eq!(promise::cancel(&future, reach), Ok(done));
+            assert_eq!(end_of(&future), Outcome::Cancelled);
+        }
+    }
 }

@@ -1,28 +1,21 @@
 //! One command, from its place to its outcome.
 
-use super::code;
 use super::keeper::Keeper;
-use super::teller;
-use crate::error::{Line, Lossy};
 use crate::future::cell::{TaskCell, TaskRef};
-use crate::future::extra::{Spec, Text};
+use crate::future::extra::Spec;
 use crate::future::outside;
 use crate::future::owner::OwnerRef;
 use crate::future::promise;
-use crate::future::remote::{Argument, Death, Report};
-use crate::future::result::Payload;
-use crate::future::run::Ended;
-use crate::future::state::Outcome;
+use crate::future::remote::Argument;
 use crate::platform::clock::{self, Instant};
 use crate::platform::fd::Fd;
 use crate::platform::pipe;
 use crate::platform::poll::Poller;
 use crate::platform::shm::Shm;
-use crate::platform::{Errno, host, process, signal};
+use crate::platform::{Errno, host, signal};
 use crate::sync::Ordering;
 use crate::transport::control::Message;
-use crate::transport::program::{Request, Step};
-use std::fmt::Write;
+use crate::transport::program::Request;
 
 /// How a command came here, and so how it ends.
 pub(super) enum Way {
@@ -52,7 +45,7 @@ enum Ending {
 
 /// What is wrong with a command that would otherwise end by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
+pub(super) enum Flaw {
     OverLimit,
     NoMemory,
 }
@@ -72,27 +65,27 @@ pub(super) struct Job {
     pub(super) generation: u32,
     pub(super) pid: i32,
     ending: Ending,
-    flaw: Option<Flaw>,
+    pub(super) flaw: Option<Flaw>,
     /// It was asked to stop before it ended.
-    stopped: bool,
+    pub(super) stopped: bool,
     /// A signal did not fit the keeper's socket.
     pub(super) retries: bool,
-    began: u64,
-    output: Stream,
-    errors: Stream,
+    pub(super) began: u64,
+    pub(super) output: Stream,
+    pub(super) errors: Stream,
 }
 
 /// What a command writes, as far as it is kept.
 #[derive(Default)]
-struct Stream {
+pub(super) struct Stream {
     end: Option<Fd>,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Something before `bytes` was not kept.
     cut: bool,
 }
 
 /// Read at a time.
-const CHUNK: usize = 64 * 1024;
+pub(super) const CHUNK: usize = 64 * 1024;
 /// Reads at a time, for others have something to say, too.
 const READS: usize = 4;
 /// So much of the errors becomes the message.
@@ -211,7 +204,13 @@ impl Job {
     // ---- runs ----
 
     /// Reads what one of its pipes has to say. True: the pipe has nothing more.
-    pub(super) fn read(&mut self, which: Which, keeper: Option<&Keeper>, poller: &Poller, number: u32) {
+    pub(super) fn read(
+        &mut self,
+        which: Which,
+        keeper: Option<&Keeper>,
+        poller: &Poller,
+        number: u32,
+    ) {
         let limit = self.limit();
         for _ in 0..READS {
             match self.read_once(which, limit) {
@@ -235,12 +234,12 @@ impl Job {
         }
     }
 
-    fn limit(&self) -> Option<u64> {
+    pub(super) fn limit(&self) -> Option<u64> {
         u64::try_from(self.task.spec().map_or(-1, |spec: &Spec| spec.output_limit)).ok()
     }
 
     /// Ok(false): the end. Err: nothing now, or the output is of no more use.
-    fn read_once(&mut self, which: Which, limit: Option<u64>) -> Result<bool, ()> {
+    pub(super) fn read_once(&mut self, which: Which, limit: Option<u64>) -> Result<bool, ()> {
         let settled = self.task.snapshot().is_settled();
         let stream = self.stream(which);
         let Some(end) = &stream.end else { return Err(()) };
@@ -321,232 +320,10 @@ impl Job {
             _ => None,
         }
     }
-
-    // ---- ends ----
-
-    fn close(&mut self, poller: &Poller) {
-        self.output.close(poller);
-        self.errors.close(poller);
-    }
-
-    /// Its process has ended: reads what the pipes still hold, and how it ends.
-    pub(super) fn report_end(&mut self, end: &End, poller: &Poller) -> Report {
-        let limit = self.limit();
-        for which in [Which::Errors, Which::Output] {
-            // Others may hold it open and go on writing.
-            for _ in 0..=pipe::MOST_HELD / CHUNK {
-                if !matches!(self.read_once(which, limit), Ok(true)) {
-                    break;
-                }
-            }
-        }
-        self.close(poller);
-        self.note_end(end);
-        if self.flaw == Some(Flaw::OverLimit) {
-            let limit = limit.unwrap_or(0);
-            return self.failed(
-                code::FULL,
-                format_args!(
-                    "{} wrote more than its CFUT_TASK_OUTPUT_LIMIT of {limit} bytes, and was killed",
-                    self.name()
-                ),
-            );
-        }
-        if self.flaw == Some(Flaw::NoMemory) {
-            return self.failed(
-                code::NO_MEMORY,
-                format_args!("no memory for what {} wrote; it was killed", self.name()),
-            );
-        }
-        let exit = signal::exit_code(end.status);
-        if self.stopped && exit != Some(0) {
-            return self.report(Outcome::Cancelled, 0, Text::EMPTY, Payload::None);
-        }
-        let output = std::mem::take(&mut self.output.bytes);
-        let Ok(payload) = promise::copy_bytes(&self.task, &output) else {
-            return self.failed(
-                code::NO_MEMORY,
-                format_args!("no memory for the {} bytes that {} wrote", output.len(), self.name()),
-            );
-        };
-        match exit {
-            Some(0) => self.report(Outcome::Succeeded, 0, Text::EMPTY, payload),
-            Some(code) => {
-                let line = Line::of(format_args!("{} exited with status {code}", self.name()));
-                let text = self.errors.tail();
-                let text = if text.is_empty() { line.as_bytes() } else { text };
-                let text = Text::copy(text).unwrap_or(Text::EMPTY);
-                self.report(Outcome::Failed, code, text, payload)
-            }
-            None => {
-                let signal = process::ending_signal(end.status).unwrap_or(0);
-                let text = self.text_of_signal(signal);
-                self.report(Outcome::Failed, 128 + signal, text, payload)
-            }
-        }
-    }
-
-    fn text_of_signal(&self, signal: i32) -> Text {
-        let mut text: Vec<u8> = Vec::new();
-        let line = Line::of(format_args!(
-            "{} was ended by {} ({signal})",
-            self.name(),
-            signal::name(signal)
-        ));
-        let tail = self.errors.tail();
-        if text.try_reserve(line.as_bytes().len() + tail.len() + 2).is_err() {
-            return Text::copy(line.as_bytes()).unwrap_or(Text::EMPTY);
-        }
-        text.extend_from_slice(line.as_bytes());
-        if !tail.is_empty() {
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(tail);
-        }
-        Text::copy(&text).unwrap_or(Text::EMPTY)
-    }
-
-    /// What is known of its process stays with the future.
-    fn note_end(&self, end: &End) {
-        if let Some(extra) = self.task.extra_in(self.task.snapshot()) {
-            // Relaxed, both: published by settling. Who was settled before has them late.
-            extra.cpu_ns.store(end.cpu_ns, Ordering::Relaxed);
-            let kib = u32::try_from(end.max_rss / 1024).unwrap_or(u32::MAX);
-            extra.max_rss_kib.store(kib, Ordering::Relaxed);
-        }
-        self.task.note_death(Death {
-            signal: process::ending_signal(end.status).unwrap_or(0) as u8,
-            exit_code: signal::exit_code(end.status).unwrap_or(0) as u8,
-            out_of_memory: false,
-        });
-    }
-
-    /// It could not be started.
-    pub(super) fn report_no_start(&mut self, step: Step, errno: Errno, poller: &Poller) -> Report {
-        self.close(poller);
-        let name = self.name();
-        let program = self.task.spec().and_then(|spec| spec.program.as_deref());
-        let directory = program.map_or(&b""[..], |program| &program.directory);
-        let directory = directory.strip_suffix(b"\0").unwrap_or(directory);
-        let mut line = Line::new();
-        // Cannot fail, here and below: a Line cuts what does not fit.
-        let _ = match (step, errno.0) {
-            (Step::Execute, libc::ENOENT | libc::ENOTDIR) => {
-                let text = if self.task.spec().is_some_and(has_path) {
-                    "there is no such file, or not what its first line (#!) names"
-                } else {
-                    "it is in none of the directories of PATH"
-                };
-                write!(line, "{name} could not be started: {text}")
-            }
-            (Step::Execute, libc::EACCES) => {
-                write!(line, "{name} may not be executed: {errno}")
-            }
-            (Step::Execute, libc::ENOEXEC) => write!(
-                line,
-                "{name} is no program: a script needs a first line (#!), or give it to sh"
-            ),
-            (Step::Execute, libc::E2BIG) => {
-                write!(line, "{name}: arguments and environment are too long: {errno}")
-            }
-            (Step::Directory, _) => write!(
-                line,
-                "{name} could not be started in CFUT_TASK_DIRECTORY {}: {errno}",
-                Lossy(directory)
-            ),
-            _ => write!(line, "{name} could not be started: {errno}"),
-        };
-        let missing = step == Step::Execute && matches!(errno.0, libc::ENOENT | libc::ENOTDIR);
-        let code = if missing { code::NOT_FOUND } else { code::SYSTEM };
-        self.failed(code, format_args!("{}", line.as_str()))
-    }
-
-    /// It could not be started for a reason that is not its own.
-    pub(super) fn report_trouble(&mut self, text: &str, poller: &Poller) -> Report {
-        self.close(poller);
-        self.failed(code::SYSTEM, format_args!("{} could not be started: {text}", self.name()))
-    }
-
-    /// It is not to be started any more.
-    pub(super) fn report_unstarted(&self) -> Report {
-        self.report(Outcome::Cancelled, 0, Text::EMPTY, Payload::None)
-    }
-
-    /// Its keeper has gone, and it with it.
-    pub(super) fn report_loss(&mut self, poller: &Poller) -> Report {
-        self.close(poller);
-        let line = Line::of(format_args!(
-            "the process that had started {} was killed, and the command with it",
-            self.name()
-        ));
-        let text = Text::copy(line.as_bytes()).unwrap_or(Text::EMPTY);
-        self.report(Outcome::Crashed, 0, text, Payload::None)
-    }
-
-    fn failed(&self, code: i32, text: std::fmt::Arguments<'_>) -> Report {
-        let line = Line::of(text);
-        let text = Text::copy(line.as_bytes()).unwrap_or(Text::EMPTY);
-        self.report(Outcome::Failed, code, text, Payload::None)
-    }
-
-    fn report(&self, outcome: Outcome, code: i32, message: Text, payload: Payload) -> Report {
-        let queued = self.began.saturating_sub(self.task.accepted_at());
-        let ran = clock::ticks().saturating_sub(self.began);
-        Report { outcome, code, message, payload, queued, ran }
-    }
-
-    fn name(&self) -> Lossy<'_> {
-        let program = self.task.spec().and_then(|spec| spec.program.as_deref());
-        Lossy(program.map_or(&b"?"[..], |program| program.name()))
-    }
-
-    /// Settles the future; the answer is a failure that nobody will see, for the log.
-    pub(super) fn settle(
-        task: TaskRef,
-        way: &Way,
-        report: Report,
-    ) -> Option<(TaskRef, Ended)> {
-        match way {
-            Way::Lane(owner) => {
-                let table = owner.vtable.outside?;
-                // SAFETY: `owner` keeps the executor, whose command this is.
-                unsafe { (table.end)(owner.as_ptr(), task, report) }
-            }
-            Way::Detached(_) => settle_detached(task, report),
-        }
-    }
-
-    /// It is no more, and its place is free.
-    pub(super) fn give_place(task: &TaskRef, way: &Way) {
-        if let Way::Lane(owner) = way {
-            if let Some(lane) = teller::lane_of(owner) {
-                lane.give_place(task);
-            }
-        }
-    }
-}
-
-fn settle_detached(task: TaskRef, report: Report) -> Option<(TaskRef, Ended)> {
-    let Report { outcome, code, message, payload, .. } = report;
-    let fails = outcome == Outcome::Failed;
-    let witness = if fails { crate::future::run::unobserved_detached(&task) } else { None };
-    let recording = promise::Recording { outcome, code, message, payload };
-    let settled = match promise::put(&task, recording) {
-        Ok(()) => true,
-        Err((_, payload)) => {
-            promise::take_back(payload);
-            false
-        }
-    };
-    promise::release(task);
-    witness.filter(|_| settled).map(|task| (task, Ended::Settled(outcome)))
-}
-
-fn has_path(spec: &Spec) -> bool {
-    spec.program.as_deref().is_some_and(|program| program.name().contains(&b'/'))
 }
 
 impl Stream {
-    fn close(&mut self, poller: &Poller) {
+    pub(super) fn close(&mut self, poller: &Poller) {
         if let Some(end) = self.end.take() {
             poller.remove(&end);
         }
@@ -561,7 +338,7 @@ impl Stream {
     }
 
     /// The last lines, without white space behind them, in `TAIL` bytes at most.
-    fn tail(&self) -> &[u8] {
+    pub(super) fn tail(&self) -> &[u8] {
         let mut text = self.bytes.trim_ascii_end();
         if text.len() > TAIL || self.cut {
             text = &text[text.len().saturating_sub(TAIL)..];
@@ -612,7 +389,8 @@ mod tests {
     fn tails_are_whole_lines() {
         assert_eq!(tail(b"no\n\n"), b"no");
         assert_eq!(tail(b""), b"");
-        let lines: Vec<u8> = (0..5000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
+        let lines: Vec<u8> =
+            (0..5000).flat_map(|line| format!("line {line}\n").into_bytes()).collect();
         let kept = tail(&lines);
         assert!(kept.starts_with(b"line ") && kept.ends_with(b"line 4999") && kept.len() <= TAIL);
         let long = "\u{e9}".repeat(10_000);

@@ -105,7 +105,8 @@ impl Recipe {
         };
         let pid = spawn::exec_detached(&program).map_err(|errno| {
             let path = Lossy(self.place.path.to_bytes());
-            let text = format_args!("{path}, which starts commands, could not be executed: {errno}");
+            let text =
+                format_args!("{path}, which starts commands, could not be executed: {errno}");
             Error::new(Kind::System, text)
         })?;
         Ok(Keeper { control: ours, pid, ready: false, since: Instant::now() })

@@ -22,6 +22,7 @@
 //! | `build` | what is a command made of? |
 //! | `follower` | what happens next, to all of them? |
 //! | `job` | what happens to one of them? |
+//! | `outcome` | how does it end? |
 //! | `keeper` | how is the process that starts them had? |
 //! | `teller` | who calls the user when one has ended? |
 //!
@@ -56,6 +57,7 @@ mod build;
 mod follower;
 mod job;
 mod keeper;
+mod outcome;
 mod teller;
 
 use crate::error::Result;

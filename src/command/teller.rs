@@ -5,10 +5,9 @@
 //! another thread is made, up to a limit: a callback may wait for another command.
 
 use crate::future::due::List;
-use crate::future::outside::Lane;
+use crate::future::outside::{Lane, Unseen};
 use crate::future::owner::OwnerRef;
-use crate::future::run::{self, Ended};
-use crate::future::cell::TaskRef;
+use crate::future::run;
 use crate::local;
 use crate::platform::clock::Instant;
 use crate::platform::fork::PerProcess;
@@ -30,7 +29,7 @@ const IDLE_NS: u64 = 2_000_000_000;
 pub(super) struct Batch {
     pub(super) calls: List,
     /// A failure that nobody will see, for the log.
-    pub(super) unseen: Option<(TaskRef, Ended)>,
+    pub(super) unseen: Option<Unseen>,
     /// It leaves the lane of its executor afterwards.
     pub(super) leaves: Option<OwnerRef>,
 }
@@ -48,7 +47,8 @@ impl Batch {
         }
         let leaving = Leaving(self.leaves);
         // What runs here must not wait for the executor's end, which waits for this.
-        let executor = leaving.0.as_ref().map_or(ptr::null(), |owner| owner.as_ptr().as_ptr().cast_const());
+        let executor =
+            leaving.0.as_ref().map_or(ptr::null(), |owner| owner.as_ptr().as_ptr().cast_const());
         local::with(|local| local.executor.set(executor.cast()));
         if let Some((task, ended)) = self.unseen {
             run::report_failure(task, ended);

@@ -140,7 +140,10 @@ impl Target {
             Target::Function(function) => Ok(*function),
             Target::Named(named) => named.function(),
             Target::Command => {
-                fail!(Invalid, "a command cannot be called; it is submitted with cfut_submit_task()")
+                fail!(
+                    Invalid,
+                    "a command cannot be called; it is submitted with cfut_submit_task()"
+                )
             }
         }
     }

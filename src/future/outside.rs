@@ -130,6 +130,9 @@ pub(super) fn cancel(cell: &TaskRef, reach: Reach, here: impl FnOnce() -> Cancel
 
 // ---- lanes ----
 
+/// A failure that nobody will see, for `run::report_failure`.
+pub(crate) type Unseen = (TaskRef, Ended);
+
 /// What is asked of an executor that keeps commands in a lane. As the functions of
 /// `owner::Vtable`.
 pub(crate) struct OutsideTable {
@@ -138,7 +141,7 @@ pub(crate) struct OutsideTable {
     pub(crate) begin: unsafe fn(NonNull<Owner>, &TaskRef) -> bool,
     /// Ends a command that `begin` started, with the runner's reference; the answer is a failure
     /// that nobody will see.
-    pub(crate) end: unsafe fn(NonNull<Owner>, TaskRef, Report) -> Option<(TaskRef, Ended)>,
+    pub(crate) end: unsafe fn(NonNull<Owner>, TaskRef, Report) -> Option<Unseen>,
     /// One command fewer is unfinished.
     pub(crate) left: unsafe fn(NonNull<Owner>),
 }

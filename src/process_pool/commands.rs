@@ -13,10 +13,9 @@ use crate::future::cell::TaskRef;
 use crate::future::due::List;
 use crate::future::extra::Spec;
 use crate::future::make::Work;
-use crate::future::outside::{Lane, NotTaken, OutsideTable};
+use crate::future::outside::{Lane, NotTaken, OutsideTable, Unseen};
 use crate::future::owner::Owner;
 use crate::future::remote::Report;
-use crate::future::run::Ended;
 use crate::future::timer::first_deadline;
 use crate::platform::clock::Instant;
 use crate::shared::Shared;
@@ -67,11 +66,12 @@ impl Pool {
             NotTaken::Closed => {
                 self.check_takes_work()?;
                 // Not reached: the lane is closed after the pool.
-                Err(Error::new(crate::error::Kind::Shutdown, format_args!("the executor is closed")))
+                Err(Error::new(
+                    crate::error::Kind::Shutdown,
+                    format_args!("the executor is closed"),
+                ))
             }
-            NotTaken::NoMemory => {
-                Err(Error::no_memory("the commands of a pool", tasks.len() * 8))
-            }
+            NotTaken::NoMemory => Err(Error::no_memory("the commands of a pool", tasks.len() * 8)),
             NotTaken::NoFollower(error) => Err(error),
         }
     }
@@ -128,7 +128,7 @@ unsafe fn begin(owner: NonNull<Owner>, task: &TaskRef) -> bool {
 
 /// # Safety
 /// The pool is alive.
-unsafe fn end(owner: NonNull<Owner>, task: TaskRef, report: Report) -> Option<(TaskRef, Ended)> {
+unsafe fn end(owner: NonNull<Owner>, task: TaskRef, report: Report) -> Option<Unseen> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     pool.forget_deadline(&task);

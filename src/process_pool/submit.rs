@@ -163,8 +163,7 @@ impl Pool {
         handle: bool,
     ) -> Result<Made> {
         // A command is no worker's.
-        let work =
-            if outside::are_of_command(spec) { work } else { self.in_shared_memory(work) };
+        let work = if outside::are_of_command(spec) { work } else { self.in_shared_memory(work) };
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;

@@ -11,14 +11,13 @@ use crate::future::bound::{FullPolicy, Load};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
-use crate::future::outside::{Lane, NotTaken, OutsideTable};
+use crate::future::outside::{Lane, NotTaken, OutsideTable, Unseen};
 use crate::future::owner::Owner;
 use crate::future::phase::Phase;
 use crate::future::remote::{self, Report};
-use crate::future::run::Ended;
-use crate::shared::Shared;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
+use crate::shared::Shared;
 use crate::sync::{Ordering, Timeout};
 use std::ptr::NonNull;
 
@@ -38,11 +37,11 @@ impl Pool {
     ) -> Result<Option<TaskRef>> {
         self.check_fork()?;
         self.take_room_for_commands(Load { tasks: 1, bytes })?;
-        let made = self.make(work, bytes, spec, handle).inspect_err(|_| self.give_room(1, bytes))?;
+        let made =
+            self.make(work, bytes, spec, handle).inspect_err(|_| self.give_room(1, bytes))?;
         // SAFETY: made with these references.
-        let (task, other) = unsafe {
-            (TaskRef::from_raw(made), handle.then(|| TaskRef::from_raw(made)))
-        };
+        let (task, other) =
+            unsafe { (TaskRef::from_raw(made), handle.then(|| TaskRef::from_raw(made))) };
         match self.accept_commands(std::slice::from_ref(&task), spec) {
             Ok(()) => Ok(other),
             Err(error) => {
@@ -177,7 +176,7 @@ unsafe fn begin(owner: NonNull<Owner>, task: &TaskRef) -> bool {
 
 /// # Safety
 /// The pool is alive.
-unsafe fn end(owner: NonNull<Owner>, task: TaskRef, report: Report) -> Option<(TaskRef, Ended)> {
+unsafe fn end(owner: NonNull<Owner>, task: TaskRef, report: Report) -> Option<Unseen> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
     pool.disarm(&task);

@@ -279,7 +279,8 @@ impl Pool {
             roster.workers
         };
         // Acquire: pairs with the change in `vtable::settled`.
-        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() || !self.has_no_commands() {
+        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() || !self.has_no_commands()
+        {
             return false;
         }
         self.sleep.inspect(|census| {

@@ -26,7 +26,8 @@ impl<'a> Request<'a> {
     /// None: no request of ours.
     pub(crate) fn decode(bytes: &'a [u8]) -> Option<Request<'a>> {
         let mut from = Reader(bytes);
-        let mut list = || from.counted(usize::MAX).filter(|list| matches!(list.last(), None | Some(0)));
+        let mut list =
+            || from.counted(usize::MAX).filter(|list| matches!(list.last(), None | Some(0)));
         let request = Request { words: list()?, environment: list()?, directory: list()? };
         (!request.words.is_empty()).then_some(request)
     }

@@ -154,9 +154,9 @@ impl Keeper {
                 self.children.push(Child { number, generation, pid });
                 Ok(pid)
             }
-            Err(Failed::ToMake(errno)) => Err((Step::Make, errno)),
-            Err(Failed::ToEnterDirectory(errno)) => Err((Step::Directory, errno)),
-            Err(Failed::ToExecute(errno)) => Err((Step::Execute, errno)),
+            Err(Failed::Making(errno)) => Err((Step::Make, errno)),
+            Err(Failed::Directory(errno)) => Err((Step::Directory, errno)),
+            Err(Failed::Execution(errno)) => Err((Step::Execute, errno)),
         }
     }
 

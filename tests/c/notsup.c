@@ -23,17 +23,6 @@ static void limited_view(void)
     check_close(pool);
 }
 
-static void command_tasks(void)
-{
-    cfut_task *task = NULL, *plain = task_of(nothing_task);
-    CHECK_ERROR(cfut_task_new_command("/bin/true", &task), CFUT_ENOTSUP, "command");
-    CHECK(task == NULL);
-    CHECK_ERROR(cfut_task_add_arg(plain, "x"), CFUT_ENOTSUP, "command");
-    CHECK_ERROR(cfut_task_add_env(plain, "X", "y"), CFUT_ENOTSUP, "command");
-    CHECK_ERROR(cfut_task_set_text(plain, CFUT_TASK_DIRECTORY, "/"), CFUT_ENOTSUP, "command");
-    cfut_task_free(plain);
-}
-
 static int32_t next_item(void *arg, const void **data, size_t *length)
 {
     (void)arg;
@@ -140,6 +129,6 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(loops), CASE(limited_view), CASE(command_tasks),
+CHECK_MAIN(CASE(loops), CASE(limited_view),
            CASE(maps_and_loops), CASE(options_of_process_pools),
            CASE(task_keys_of_later_versions), CASE(task_keys_of_processes), CASE(unknown_keys))

@@ -31,12 +31,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // The other side: knows no pool.
     ("worker", &["open", "future", "platform", "transport"]),
     ("process_pool", &["open", "future", "log", "platform", "trace", "transport"]),
+    // Programs as tasks: knows no executor, only that one may keep a lane.
+    ("command", &["open", "future", "platform", "transport"]),
     // The arms: no logic, no system.
     ("executor", &["open", "future", "process_pool", "thread_pool", "trace"]),
     (
         "ffi",
         &[
             "open",
+            "command",
             "executor",
             "future",
             "log",

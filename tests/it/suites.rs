@@ -352,7 +352,6 @@ suite!(
     notsup:
     loops,
     limited_view,
-    command_tasks,
     maps_and_loops,
     options_of_process_pools,
     task_keys_of_later_versions,

@@ -367,11 +367,20 @@ unsafe fn prepare(plan: &Plan) -> Result<(), ()> {
 /// # Safety
 /// As `prepare`.
 unsafe fn default_dispositions() {
-    // SAFETY: as in the contract; zeroed is SIG_DFL without flags.
-    unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=64 {
-            libc::sigaction(signal, &default, ptr::null_mut());
+    /// As the kernel has it: no handler, which is SIG_DFL, no flags, an empty mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    for signal in 1..=64 {
+        // Not by the C library, which keeps two of them to itself.
+        // SAFETY: as in the contract; reads one struct and writes none.
+        unsafe {
+            let nothing = ptr::null_mut::<c_void>();
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &DEFAULT,
+                nothing,
+                size_of::<KernelSet>(),
+            );
         }
     }
 }

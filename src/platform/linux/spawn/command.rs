@@ -29,9 +29,9 @@ pub(crate) struct Command<'a> {
 /// Where it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failed {
-    ToMake(Errno),
-    ToEnterDirectory(Errno),
-    ToExecute(Errno),
+    Making(Errno),
+    Directory(Errno),
+    Execution(Errno),
 }
 
 /// Everything the child needs, and the words it answers with.
@@ -56,7 +56,7 @@ const EXECUTE: i32 = 2;
 
 /// Starts a command as a child of the calling thread, which it does not outlive; its number.
 pub(crate) fn exec_command(command: &Command<'_>) -> Result<i32, Failed> {
-    let (pid, plan) = start(command).map_err(Failed::ToMake)?;
+    let (pid, plan) = start(command).map_err(Failed::Making)?;
     // Relaxed, here and below: this thread slept until the child had written them.
     let error = Errno(plan.error.load(Ordering::Relaxed));
     if error.0 == 0 {
@@ -65,9 +65,9 @@ pub(crate) fn exec_command(command: &Command<'_>) -> Result<i32, Failed> {
     // SAFETY: a child that has ended.
     unsafe { collect(pid) };
     Err(match plan.step.load(Ordering::Relaxed) {
-        MAKE => Failed::ToMake(error),
-        DIRECTORY => Failed::ToEnterDirectory(error),
-        _ => Failed::ToExecute(error),
+        MAKE => Failed::Making(error),
+        DIRECTORY => Failed::Directory(error),
+        _ => Failed::Execution(error),
     })
 }
 

@@ -1,7 +1,7 @@
-/* Commands of thread pools. Their keeper is cfutures-worker. */
+/* Commands of thread pools, second half. Their keeper is cfutures-worker. */
 #define NEW_POOL(workers) check_pool(workers)
 #define NEW_POOL_WITH(options) check_pool_with(options)
-#include "commands.h"
+#include "command_lives.h"
 
 /* All threads are busy, for as long as it takes. */
 static void no_thread_is_needed(void)
