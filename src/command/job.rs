@@ -189,12 +189,18 @@ impl Job {
     /// The keeper could not make a process now: it is as before `launch`.
     pub(super) fn park(&mut self, poller: &Poller) {
         self.close(poller);
+        self.note_pid(0);
         self.state = State::Parked;
     }
 
+    /// Its process exists; it becomes the program, or fails to.
     pub(super) fn note_start(&mut self, pid: i32) {
-        self.pid = pid;
+        self.note_pid(pid);
         self.state = State::Runs;
+    }
+
+    pub(super) fn note_pid(&mut self, pid: i32) {
+        self.pid = pid;
         if let Some(extra) = self.task.extra_in(self.task.snapshot()) {
             // Relaxed: published by settling; a snapshot may see it earlier.
             extra.pid.store(pid as u32, Ordering::Relaxed);

@@ -118,6 +118,7 @@ impl Job {
     /// It could not be started.
     pub(super) fn report_no_start(&mut self, step: Step, errno: Errno, poller: &Poller) -> Report {
         self.close(poller);
+        self.note_pid(0);
         let name = self.name();
         let program = self.task.spec().and_then(|spec| spec.program.as_deref());
         let directory = program.map_or(&b""[..], |program| &program.directory);

@@ -15,7 +15,7 @@ use crate::platform::poll::BATCH;
 use crate::platform::process::{self, Reaped};
 use crate::platform::shm::Shm;
 use crate::platform::socket::MOST_FDS;
-use crate::platform::spawn::command::{Command, Failed, exec_command};
+use crate::platform::spawn::command::{Command, Failed, HERALD, Herald, Started, exec_command};
 use crate::platform::{Errno, thread};
 use crate::transport::control::{Message, PACKET};
 use crate::transport::entry;
@@ -89,7 +89,9 @@ impl Keeper {
                 let started = self.start(worker, generation, fds, input, directory);
                 crash_point("command");
                 self.tell(match started {
-                    Ok(pid) => Message::Spawned { worker, generation, pid },
+                    // It has said so itself, before it could have children that outlive us.
+                    Ok(Started { heralded: true, .. }) => return,
+                    Ok(Started { pid, .. }) => Message::Spawned { worker, generation, pid },
                     Err((step, Errno(errno))) => {
                         Message::NotExecuted { worker, generation, step, errno }
                     }
@@ -113,7 +115,7 @@ impl Keeper {
         fds: [Option<Fd>; MOST_FDS],
         input: bool,
         directory: bool,
-    ) -> Result<i32, (Step, Errno)> {
+    ) -> Result<Started, (Step, Errno)> {
         let cannot = |errno: i32| (Step::Make, Errno(errno));
         let [request, output, errors, fourth, fifth] = fds;
         let (input, base) = match (input, directory) {
@@ -139,6 +141,9 @@ impl Keeper {
         let mut paths: Vec<&CStr> = Vec::new();
         paths.try_reserve_exact(places.len()).map_err(|_| no_memory(()))?;
         paths.extend(places.iter().map(CString::as_c_str));
+        let mut packet = [0; HERALD];
+        let spawned = Message::Spawned { worker: number, generation, pid: 0 }.encode();
+        packet.copy_from_slice(spawned.as_bytes().get(..HERALD).ok_or(cannot(libc::EPROTO))?);
         let started = exec_command(&Command {
             paths: &paths,
             argv: &argv,
@@ -148,11 +153,12 @@ impl Keeper {
             input: input.as_ref(),
             output: &output,
             errors: &errors,
+            herald: Herald { socket: self.outbox.control.fd(), packet },
         });
         match started {
-            Ok(pid) => {
-                self.children.push(Child { number, generation, pid });
-                Ok(pid)
+            Ok(started) => {
+                self.children.push(Child { number, generation, pid: started.pid });
+                Ok(started)
             }
             Err(Failed::Making(errno)) => Err((Step::Make, errno)),
             Err(Failed::Directory(errno)) => Err((Step::Directory, errno)),

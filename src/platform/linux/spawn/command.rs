@@ -24,6 +24,25 @@ pub(crate) struct Command<'a> {
     pub(crate) input: Option<&'a Fd>,
     pub(crate) output: &'a Fd,
     pub(crate) errors: &'a Fd,
+    /// Says that it exists before it is the program: whoever hears of it knows it before it has
+    /// children of its own.
+    pub(crate) herald: Herald<'a>,
+}
+
+/// A packet that the child sends, with its number in the last four bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Herald<'a> {
+    pub(crate) socket: &'a Fd,
+    pub(crate) packet: [u8; HERALD],
+}
+
+pub(crate) const HERALD: usize = 16;
+
+/// A child that has become the program.
+pub(crate) struct Started {
+    pub(crate) pid: i32,
+    /// It has sent its packet.
+    pub(crate) heralded: bool,
 }
 
 /// Where it failed.
@@ -46,6 +65,9 @@ struct Plan {
     output: i32,
     errors: i32,
     parent: i32,
+    socket: i32,
+    packet: [u8; HERALD],
+    heralded: AtomicI32,
     step: AtomicI32,
     error: AtomicI32,
 }
@@ -54,13 +76,13 @@ const MAKE: i32 = 0;
 const DIRECTORY: i32 = 1;
 const EXECUTE: i32 = 2;
 
-/// Starts a command as a child of the calling thread, which it does not outlive; its number.
-pub(crate) fn exec_command(command: &Command<'_>) -> Result<i32, Failed> {
+/// Starts a command as a child of the calling thread, which it does not outlive.
+pub(crate) fn exec_command(command: &Command<'_>) -> Result<Started, Failed> {
     let (pid, plan) = start(command).map_err(Failed::Making)?;
     // Relaxed, here and below: this thread slept until the child had written them.
     let error = Errno(plan.error.load(Ordering::Relaxed));
     if error.0 == 0 {
-        return Ok(pid);
+        return Ok(Started { pid, heralded: plan.heralded.load(Ordering::Relaxed) != 0 });
     }
     // SAFETY: a child that has ended.
     unsafe { collect(pid) };
@@ -86,6 +108,9 @@ fn start(command: &Command<'_>) -> Result<(i32, Plan), Errno> {
         errors: command.errors.raw(),
         // SAFETY: cannot fail.
         parent: unsafe { libc::getpid() },
+        socket: command.herald.socket.raw(),
+        packet: command.herald.packet,
+        heralded: AtomicI32::new(0),
         step: AtomicI32::new(MAKE),
         error: AtomicI32::new(0),
     };
@@ -130,6 +155,7 @@ unsafe fn prepare(plan: &Plan) -> Result<(), ()> {
         if libc::getppid() != plan.parent {
             libc::_exit(127); // it died before that
         }
+        send_herald(plan);
         plan.step.store(DIRECTORY, Ordering::Relaxed);
         if plan.base >= 0 {
             done(libc::fchdir(plan.base))?;
@@ -154,6 +180,19 @@ unsafe fn prepare(plan: &Plan) -> Result<(), ()> {
     }
     set_mask(0, ptr::null_mut());
     Ok(())
+}
+
+/// # Safety
+/// Called in a child of `clone_vfork`.
+unsafe fn send_herald(plan: &Plan) {
+    let mut packet = plan.packet;
+    // SAFETY: by the contract; sends bytes of this stack, and does not wait.
+    unsafe {
+        packet[HERALD - 4..].copy_from_slice(&libc::getpid().to_ne_bytes());
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        let sent = libc::send(plan.socket, packet.as_ptr().cast(), HERALD, flags);
+        plan.heralded.store(i32::from(sent == HERALD as isize), Ordering::Relaxed);
+    }
 }
 
 /// Returns if none of them can be executed, with the reason noted: the first that is there and may
