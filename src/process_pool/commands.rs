@@ -65,10 +65,10 @@ impl Pool {
         match refused {
             NotTaken::Closed => {
                 self.check_takes_work()?;
-                // Not reached: the lane is closed after the pool.
+                // The pool is just closing.
                 Err(Error::new(
                     crate::error::Kind::Shutdown,
-                    format_args!("the executor is closed"),
+                    format_args!("the executor has been shut down and takes no more work"),
                 ))
             }
             NotTaken::NoMemory => Err(Error::no_memory("the commands of a pool", tasks.len() * 8)),

@@ -89,12 +89,13 @@ impl Pool {
 
     /// Step 1.
     pub(super) fn close(&self) {
+        // First: once the pool is closing, no command comes that its end would have to wait for.
+        self.lane.close();
         let closed = {
             // Under the lock: each submit comes before or after.
             let _state = self.state.lock();
             self.advance(Phase::Open)
         };
-        self.lane.close();
         if closed {
             if let Some(bound) = &self.bound {
                 bound.wake();

@@ -13,7 +13,6 @@ use crate::future::extra::Spec;
 use crate::future::make::Work;
 use crate::future::outside::{Lane, NotTaken, OutsideTable, Unseen};
 use crate::future::owner::Owner;
-use crate::future::phase::Phase;
 use crate::future::remote::{self, Report};
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
@@ -195,9 +194,6 @@ unsafe fn end(owner: NonNull<Owner>, task: TaskRef, report: Report) -> Option<Un
 unsafe fn left(owner: NonNull<Owner>) {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
-    if pool.phase() != Phase::Open {
-        pool.end_if_done();
-        pool.signal();
-    }
+    pool.end_if_done();
     crate::quiet::signal();
 }
