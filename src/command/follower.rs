@@ -43,6 +43,10 @@ const LOOK_NS: u64 = 50_000_000;
 /// The follower and its keeper stay so long with nothing to do.
 const LINGER_NS: u64 = 2_000_000_000;
 
+/// A keeper that owes an answer and says nothing for so long is asked whether it is there, and killed
+/// if it does not answer that for as long: it is stopped, most likely.
+const SILENCE_NS: u64 = 5_000_000_000;
+
 const KEEPER: u64 = u64::MAX - 2;
 const _: () = assert!(KEEPER != WAKE);
 
@@ -187,6 +191,7 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     let mut follower = Follower {
         jobs: Vec::new(),
         keeper: None,
+        silence: None,
         trouble: None,
         generation: 0,
         next_look: None,
@@ -203,10 +208,17 @@ struct Trouble {
     last: Instant,
 }
 
+/// Since when the keeper has said nothing, and whether it was asked to.
+struct Silence {
+    since: Instant,
+    asked: bool,
+}
+
 struct Follower {
     /// By number.
     jobs: Vec<Option<Job>>,
     keeper: Option<Keeper>,
+    silence: Option<Silence>,
     trouble: Option<Trouble>,
     generation: u32,
     next_look: Option<Instant>,
@@ -231,6 +243,7 @@ impl Follower {
         let now = Instant::now();
         self.look(rung, now);
         self.launch_parked(now, poller);
+        self.mind_silence(now);
         if self.is_idle() {
             let since = *self.idle_since.get_or_insert(now);
             return since.plus(LINGER_NS) > now || !self.leave(poller);
@@ -268,9 +281,11 @@ impl Follower {
         let retries = self.jobs().any(|job| job.retries);
         let retries = retries.then(|| Instant::now().plus(AGAIN_NS));
         let start = self.keeper.as_ref().and_then(Keeper::due);
+        let silence = self.silence.as_ref().map(|silence| silence.since.plus(SILENCE_NS));
         let leave = self.idle_since.map(|since| since.plus(LINGER_NS));
         let tells = teller::tend(Instant::now());
-        [kills, again, retries, start, leave, tells, self.next_look].into_iter().flatten().min()
+        let all = [kills, again, retries, start, silence, leave, tells, self.next_look];
+        all.into_iter().flatten().min()
     }
 
     // ---- begins ----
@@ -428,7 +443,10 @@ impl Follower {
                 Heard::Nothing => return,
                 Heard::Gone => return self.lose_keeper(poller),
                 Heard::Message(Message::Ready { .. }) => keeper.ready = true,
-                Heard::Message(message) => self.take(&message, poller),
+                Heard::Message(message) => {
+                    self.silence = None;
+                    self.take(&message, poller);
+                }
             }
         }
     }
@@ -464,6 +482,26 @@ impl Follower {
             }
             _ => {}
         }
+    }
+
+    /// Sees to it that a keeper which owes an answer gives one, or goes.
+    fn mind_silence(&mut self, now: Instant) {
+        let owes = self.jobs().any(Job::awaits_keeper);
+        let Some(keeper) = self.keeper.as_ref().filter(|keeper| keeper.ready && owes) else {
+            self.silence = None;
+            return;
+        };
+        let silence = self.silence.get_or_insert(Silence { since: now, asked: false });
+        if silence.since.plus(SILENCE_NS) > now {
+            return;
+        }
+        if silence.asked {
+            keeper.kill(); // its socket tells of its end
+        } else {
+            // One whose socket is full does not listen either.
+            let _ = keeper.send(&Message::Bell, &[]);
+        }
+        self.silence = Some(Silence { since: now, asked: true });
     }
 
     fn find(&self, number: u32, generation: u32) -> Option<usize> {

@@ -319,6 +319,11 @@ impl Job {
         }
     }
 
+    /// The keeper is to say that it has begun, or that it has ended.
+    pub(super) fn awaits_keeper(&self) -> bool {
+        self.state == State::Sent || self.ending == Ending::Killed
+    }
+
     /// When it is to be killed.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.ending {

@@ -51,7 +51,8 @@
 //! # Errors
 //! Without a program for the keeper a submit is refused (CFUT_ENOENT). Want of descriptors, memory
 //! or processes keeps a job parked: for as long as others run, which will give some back; else for
-//! `follower::WANT_NS`, and then it fails with the reason.
+//! `follower::WANT_NS`, and then it fails with the reason. A keeper that does not answer is killed, and
+//! with it what it has started.
 
 mod build;
 mod follower;

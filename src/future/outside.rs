@@ -270,7 +270,7 @@ impl Lane {
         self.inside.lock().closed = true;
     }
 
-    /// Settles what has not started.
+    /// Settles what has not started, as long as there is a verdict.
     ///
     /// # Safety
     /// `owner` has this lane, and the caller keeps it.
@@ -279,11 +279,9 @@ impl Lane {
         owner: NonNull<Owner>,
         verdict: impl Fn() -> Option<Verdict>,
     ) {
-        loop {
+        while let Some(verdict) = verdict() {
             let Some(task) = self.inside.lock().pop() else { return };
-            if let Some(verdict) = verdict() {
-                task.settle_if(&task, |seen| seen.is_pending(), verdict);
-            }
+            task.settle_if(&task, |seen| seen.is_pending(), verdict);
             drop(task);
             // SAFETY: by the contract; the command has left the lane.
             unsafe { self.leave(owner) };

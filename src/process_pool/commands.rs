@@ -78,9 +78,6 @@ impl Pool {
 
     /// Settles commands that must not start any more.
     pub(super) fn settle_commands(&self) {
-        if self.verdict_for_queued().is_none() {
-            return;
-        }
         // SAFETY: this pool's own lane.
         unsafe { self.lane.settle_waiting(self.as_owner(), || self.verdict_for_queued()) };
     }

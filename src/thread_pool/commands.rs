@@ -146,6 +146,9 @@ impl Pool {
         // SAFETY: this pool's own lane.
         unsafe { self.lane.settle_waiting(self.as_owner(), cancelled) };
         self.lane.kill_running();
+        if self.is_mine() {
+            return Ok(false); // a task of the pool: its end would never come
+        }
         self.wait_for_end(Timeout::from_ns(AFTER_KILL_NS))
     }
 }

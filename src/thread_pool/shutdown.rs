@@ -82,7 +82,7 @@ impl Pool {
     }
 
     /// The calling thread runs a task or a hook of this pool.
-    fn is_mine(&self) -> bool {
+    pub(super) fn is_mine(&self) -> bool {
         self.this_worker().is_some()
             || local::with(|local| ptr::addr_eq(local.executor.get(), self))
     }

@@ -61,7 +61,8 @@ pub(crate) enum Message<'a> {
     /// Keeper → host.
     NotExecuted { worker: u32, generation: u32, step: Step, errno: i32 },
 
-    /// Worker → host: look at the ring. Supervisor → host: it has understood what it is.
+    /// Worker → host: look at the ring. Supervisor → host: it has understood what it is. Host →
+    /// keeper, and back: is anybody there?
     Bell,
     /// Either way: an area that a record will name. With it: the area.
     Area { id: u64 },

@@ -104,6 +104,8 @@ impl Keeper {
                 let Some(child) = self.children.iter().find(wanted) else { return };
                 signal_group(child.pid, signal);
             }
+            // It wants to know whether anybody is there.
+            Some(Message::Bell) => self.tell(Message::Bell),
             _ => {}
         }
     }

@@ -380,6 +380,23 @@ static void keeper_that_is_killed(void)
     check_close(pool);
 }
 
+/* It is asked whether it is there, and killed. */
+static void keeper_that_is_stopped(void)
+{
+    cfut_executor *pool = NEW_POOL(1);
+    pid_t pid;
+    place_make();
+    gate_make();
+    cfut_future *future = stand(pool, shell(STAND), &pid);
+    pid_t keeper = parent_of(pid);
+    CHECK_EQ(kill(keeper, SIGSTOP), 0);
+    CHECK_OK(cfut_future_cancel(future, CFUT_CANCEL_KILL));
+    CHECK_STATUS(end_of(future), CFUT_CANCELLED);
+    expect_output(pool, command("echo", "on", NULL), "on\n");
+    CHECK(is_gone(pid) && is_gone(keeper));
+    check_close(pool);
+}
+
 static int lowest_free(void)
 {
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -574,7 +591,7 @@ static void completion_queues(void)
     CASE(bounds), \
     CASE(the_host_sees_no_child), \
     CASE(the_host_ignores_its_children), CASE(host_that_dies), CASE(host_that_forks), \
-    CASE(keeper_that_is_killed), CASE(few_descriptors), CASE(no_descriptors_left), \
+    CASE(keeper_that_is_killed), CASE(keeper_that_is_stopped), CASE(few_descriptors), CASE(no_descriptors_left), \
     CASE(shutdown_waits), CASE(shutdown_cancels_waiting_ones), \
     CASE(shutdown_stops_running_ones), CASE(shutdown_kills), CASE(release_without_shutdown), \
     CASE(callbacks_may_wait_for_commands), CASE(completion_queues)
