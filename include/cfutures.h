@@ -843,7 +843,7 @@ cfut_status cfut_task_new_named(const char *name,
  * directory of the host at that time, and dies with the host. It is not a child of the host: that
  * sees no SIGCHLD, and cannot wait for it. It is a child of a keeper, one for each process, which is
  * this program itself if it calls cfut_worker_main(), else cfutures-worker. If that is killed, its
- * commands end as CFUT_CRASHED.
+ * commands end as CFUT_CRASHED. What limits the workers of a process pool does not limit commands.
  *
  * @param program copied: a path, taken from the command's directory, or a name that is looked up in
  * the PATH of the command as execvp() does.
