@@ -291,4 +291,5 @@ suite!(
     release_without_shutdown,
     callbacks_may_wait_for_commands,
     completion_queues,
+    in_a_worker,
 );
