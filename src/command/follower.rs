@@ -244,6 +244,7 @@ impl Follower {
         self.look(rung, now);
         self.launch_parked(now, poller);
         self.mind_silence(now);
+        tell(None, None); // what references that went have made due
         if self.is_idle() {
             let since = *self.idle_since.get_or_insert(now);
             return since.plus(LINGER_NS) > now || !self.leave(poller);

@@ -149,6 +149,7 @@ impl Job {
             directory: directory.is_some(),
         };
         let optional = [&input, &directory];
+        // Only the first `count` are sent.
         let mut fds = [&request, &theirs, &their_errors, &request, &request];
         let mut count = 3;
         for fd in optional.into_iter().flatten() {
@@ -209,7 +210,7 @@ impl Job {
 
     // ---- runs ----
 
-    /// Reads what one of its pipes has to say. True: the pipe has nothing more.
+    /// Reads what one of its pipes has to say. A command with a flaw is killed.
     pub(super) fn read(
         &mut self,
         which: Which,

@@ -25,6 +25,7 @@
 //! | `submit` | how does a task come in? |
 //! | `inbox`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
+//! | `commands` | what if one is a program? |
 //! | `worker` | what is kept for a worker, and who may touch it? |
 //! | `worker/life` | how does its thread come and go? |
 //! | `worker/find` | which task is next? |
