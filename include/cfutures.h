@@ -156,7 +156,7 @@
 /* cfut_future_cancel() */
 #define CFUT_CANCEL_PENDING 0u /* only if it has not started                                 */
 #define CFUT_CANCEL_STOP 1u    /* else also raise its stop flag                              */
-#define CFUT_CANCEL_KILL 2u    /* else also kill its worker process, after the grace         */
+#define CFUT_CANCEL_KILL 2u    /* else also kill its process, after the grace                */
 
 /* cfut_wait_many() */
 #define CFUT_WAIT_ALL 0
@@ -736,7 +736,8 @@ CFUT_API cfut_status cfut_executor_warm(struct cfut_executor *executor, int64_t 
  * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
  * kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
  * sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
- * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
+ * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does. Commands can, on any executor
+ * (see cfut_task_new_command()).
  *
  * @param executor borrowed.
  * @param flags CFUT_SHUTDOWN_ bits, 0 for none.
@@ -961,7 +962,8 @@ cfut_status cfut_submit(struct cfut_executor *executor,
  * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
  * Written on CFUT_OK only.
  * @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
- * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
+ * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process,
+ * or there is no program to start commands with; CFUT_ESYS also if commands cannot be followed.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -1323,7 +1325,7 @@ cfut_status cfut_future_progress(const struct cfut_future *future,
  *
  * @param future borrowed.
  * @param mode CFUT_CANCEL_PENDING, _STOP or _KILL. Threads and promises made by hand cannot be
- * killed: with them _KILL is _STOP.
+ * killed: with them _KILL is _STOP. Commands can (see cfut_task_new_command()).
  * @return CFUT_OK: cancelled, now or before; CFUT_PENDING: asked to stop; CFUT_TOO_LATE:
  * finished, or running and `mode` does not reach it; CFUT_EINVAL: NULL or an unknown mode;
  * CFUT_EFORKED.
