@@ -60,6 +60,8 @@ mod job;
 mod keeper;
 mod outcome;
 mod teller;
+#[cfg(all(test, not(miri)))]
+mod tests;
 
 use crate::error::Result;
 use crate::future::cell::TaskFn;
