@@ -44,6 +44,9 @@ if [ -x "$programs/fetch_urls" ]; then
 else
     echo "fetch_urls: skipped, it was not built for want of libcurl"
 fi
+printf '%s\n' 'uname -s' 'echo so much for this >&2; exit 3' 'sleep 60' > "$programs/commands"
+# 1: some did not succeed.
+show "$programs/run_commands" --time-out 0.5 "$programs/commands" || [ $? -eq 1 ]
 # 1: the file that crashes, on purpose.
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||

@@ -156,7 +156,7 @@
 /* cfut_future_cancel() */
 #define CFUT_CANCEL_PENDING 0u /* only if it has not started                                 */
 #define CFUT_CANCEL_STOP 1u    /* else also raise its stop flag                              */
-#define CFUT_CANCEL_KILL 2u    /* else also kill its worker process, after the grace         */
+#define CFUT_CANCEL_KILL 2u    /* else also kill its process, after the grace                */
 
 /* cfut_wait_many() */
 #define CFUT_WAIT_ALL 0
@@ -232,7 +232,7 @@
                                         dropped                                              */
 #define CFUT_TASK_TOTAL_TIMEOUT_NS 3 /* the same from its submit, or its cfut_future_pipe();
                                         maps: for all of it                                  */
-#define CFUT_TASK_GRACE_NS 4         /* processes: how long it may go on after a time-out or
+#define CFUT_TASK_GRACE_NS 4         /* processes, commands: how long it may go on after a time-out or
                                         CFUT_CANCEL_KILL before its worker is killed; default
                                         100 ms, negative: for ever                           */
 #define CFUT_TASK_PRIORITY 5         /* -1 low, 0, 1 high: a higher one is started first; now
@@ -248,18 +248,18 @@
 #define CFUT_TASK_OUTPUT_LIMIT 9     /* most bytes of a result; negative = any (default)     */
 /* Task options, text: cfut_task_set_text() */
 #define CFUT_TASK_NAME 64            /* for messages, snapshots and the timeline             */
-#define CFUT_TASK_DIRECTORY 65       /* commands: working directory                          */
+#define CFUT_TASK_DIRECTORY 65       /* commands: where they begin; default: where the host is */
 
 /* cfut_future_info() */
 #define CFUT_INFO_QUEUED_NS 1        /* from its submit to its start                         */
 #define CFUT_INFO_RUN_NS 2           /* from its start to the return of its function; 0 for
                                         one that was settled while it ran                    */
 #define CFUT_INFO_ATTEMPTS 3         /* how often it was started                             */
-#define CFUT_INFO_WORKER_PID 4       /* processes: where it ran; 0 for threads               */
-#define CFUT_INFO_EXIT_CODE 5        /* of a crash: what its worker exited with, or 0        */
-#define CFUT_INFO_SIGNAL 6           /* of a crash: what killed its worker, or 0             */
+#define CFUT_INFO_WORKER_PID 4       /* processes: where it ran, commands: what ran; or 0    */
+#define CFUT_INFO_EXIT_CODE 5        /* of a crash or command: what it exited with, or 0     */
+#define CFUT_INFO_SIGNAL 6           /* of a crash or command: what killed it, or 0          */
 #define CFUT_INFO_OUT_OF_MEMORY 7    /* of a crash: 1 if want of memory caused it            */
-#define CFUT_INFO_MAX_RSS 8          /* of a crash: most resident bytes of its worker        */
+#define CFUT_INFO_MAX_RSS 8          /* of a crash or command: most resident bytes of it     */
 #define CFUT_INFO_CPU_NS 9           /* processes: processor time of the task; of a crash
                                         that of its worker                                   */
 
@@ -541,8 +541,8 @@ cfut_status cfut_options_set_text(struct cfut_options *options,
  * @param options borrowed.
  * @param task copied; NULL removes the initializer.
  * @param data copied, `len` bytes, once for all workers; NULL with 0.
- * @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length, a length no object can
- * have; CFUT_ENOMEM.
+ * @return CFUT_OK; CFUT_EINVAL: NULL options, a command, NULL data with a length, a length no object
+ * can have; CFUT_ENOMEM.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -736,7 +736,8 @@ CFUT_API cfut_status cfut_executor_warm(struct cfut_executor *executor, int64_t 
  * CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
  * kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
  * sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
- * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
+ * cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does. Commands can, on any executor
+ * (see cfut_task_new_command()).
  *
  * @param executor borrowed.
  * @param flags CFUT_SHUTDOWN_ bits, 0 for none.
@@ -884,34 +885,69 @@ cfut_status cfut_task_new_named(const char *name,
                                 struct cfut_task **out);
 
 /**
- * Makes a builder for a task that is an external program.
+ * Makes a builder for a command: a task that is an external program. No thread and no worker is
+ * held by one that runs.
  *
- * @param program copied: a path, or a name that is looked up in PATH.
- * @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
- * @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
- * Thread: any. Blocks: no. Since: 0.1.
+ * The bytes of the task, as given to cfut_submit_task() or cfut_submit_buffer(), are its standard
+ * input, which is a file: it need not be read, and may be read while the program writes; without
+ * bytes it is /dev/null. What it writes to its standard output is the result, whatever its exit
+ * status, up to CFUT_TASK_OUTPUT_LIMIT: over that, it is killed and FAILED with CFUT_EFULL. Exit
+ * status 0 is success, another one FAILED with that code, a signal FAILED with the code 128 plus its
+ * number; the message is the end of what it wrote to its standard error. CFUT_INFO_WORKER_PID,
+ * _EXIT_CODE, _SIGNAL, _CPU_NS and _MAX_RSS apply.
+ *
+ * A program that does not exist is FAILED with CFUT_ENOENT and its name; what cannot be executed,
+ * or not in its directory, is FAILED with CFUT_ESYS and the reason. Want of descriptors, memory or
+ * processes keeps it waiting while other commands run, and else makes it FAILED with CFUT_ESYS after
+ * three seconds.
+ *
+ * It is over when its process has ended, whoever still has its output open. It leads a process
+ * group; what is left of that then is killed. What shall stay has to leave the group, as daemons
+ * do. A time-out, or a cancel with CFUT_CANCEL_KILL, settles the future at once; then the group gets
+ * SIGTERM, and SIGKILL after CFUT_TASK_GRACE_NS. A cancel with CFUT_CANCEL_STOP, and a shutdown with
+ * CFUT_SHUTDOWN_STOP, _TERM or _KILL, send SIGTERM: if it then ends other than with status 0, it is
+ * CANCELLED. A shutdown with _KILL whose time is up kills it. CFUT_TASK_ATTEMPTS does nothing.
+ *
+ * A pool runs as many commands at once as it may have workers, beside its other tasks, in the order
+ * submitted by priority; nobody runs a command in the place of the pool, so
+ * CFUT_FULL_RUN_IN_CALLER waits as CFUT_FULL_BLOCK does.
+ *
+ * The program begins with default signal handling, without descriptors but 0, 1 and 2, in the
+ * directory of the host at that time, and dies with the host. It is not a child of the host: that
+ * sees no SIGCHLD, and cannot wait for it. It is a child of a keeper, one for each process, which is
+ * this program itself if it calls cfut_worker_main(), else cfutures-worker. If that is killed, its
+ * commands end as CFUT_CRASHED. What limits the workers of a process pool does not limit commands.
+ *
+ * @param program copied: a path, taken from the command's directory, or a name that is looked up in
+ * the PATH of the command as execvp() does.
+ * @param out owned; free with cfut_task_free(). Written on CFUT_OK only. It has the environment that
+ * the host has now.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or an empty name; CFUT_ENOMEM.
+ * Thread: any; none may change the environment meanwhile. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_task_new_command(const char *program, struct cfut_task **out);
+CFUT_API
+cfut_status cfut_task_new_command(const char *program,
+                                  struct cfut_task **out);
 
 /**
- * Command tasks: adds an argument of the program.
+ * Commands: adds an argument of the program. It gets its own name as the first one by itself.
  *
  * @param task borrowed.
- * @param arg copied.
- * @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
- * NULL.
+ * @param arg copied; any bytes.
+ * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: the task is no command.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API cfut_status cfut_task_add_arg(struct cfut_task *task, const char *arg);
 
 /**
- * Command tasks: adds or changes a variable in the environment of the program.
+ * Commands: adds or changes a variable in the environment of the program, which is otherwise what
+ * the host had when the builder was made.
  *
  * @param task borrowed.
- * @param name copied.
- * @param value copied.
- * @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
- * NULL.
+ * @param name copied; not empty, and without '='.
+ * @param value copied; any bytes.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or no such name; CFUT_ENOMEM; CFUT_ENOTSUP: the task is no
+ * command.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -929,8 +965,8 @@ cfut_status cfut_task_add_env(struct cfut_task *task,
  * in _NS.
  * @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
  * CFUT_ENOTSUP: no such integer option. An option that is for process pools does nothing on others,
- * for threads cannot be killed and do not die alone; CFUT_TASK_CHUNK and _WINDOW are for maps, and
- * do nothing for single tasks.
+ * for threads cannot be killed and do not die alone; CFUT_TASK_GRACE_NS is for commands, too.
+ * CFUT_TASK_CHUNK and _WINDOW are for maps, and do nothing for single tasks.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
 CFUT_API
@@ -943,12 +979,15 @@ cfut_status cfut_task_set(struct cfut_task *task,
  *
  * @param task borrowed.
  * @param key a CFUT_TASK_ key from 64.
- * @param text copied, UTF-8.
- * @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
- * CFUT_TASK_DIRECTORY of a task that is no command.
+ * @param text copied, UTF-8; a directory any bytes, and not empty.
+ * @return CFUT_OK; CFUT_EINVAL: NULL, or an empty directory; CFUT_ENOMEM; CFUT_ENOTSUP: no such text
+ * option, or CFUT_TASK_DIRECTORY of a task that is no command.
  * Thread: one at a time for each builder. Blocks: no. Since: 0.1.
  */
-CFUT_API cfut_status cfut_task_set_text(struct cfut_task *task, int32_t key, const char *text);
+CFUT_API
+cfut_status cfut_task_set_text(struct cfut_task *task,
+                               int32_t key,
+                               const char *text);
 
 /**
  * Frees a builder; tasks submitted from it keep what they need.
@@ -995,7 +1034,8 @@ cfut_status cfut_submit(struct cfut_executor *executor,
  * @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
  * Written on CFUT_OK only.
  * @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
- * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
+ * made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process,
+ * or there is no program to start commands with; CFUT_ESYS also if commands cannot be followed.
  * Thread: any. Blocks: as cfut_submit(). Since: 0.1.
  */
 CFUT_API
@@ -1434,7 +1474,7 @@ cfut_status cfut_future_progress(const struct cfut_future *future,
  *
  * @param future borrowed.
  * @param mode CFUT_CANCEL_PENDING, _STOP or _KILL. Threads and promises made by hand cannot be
- * killed: with them _KILL is _STOP.
+ * killed: with them _KILL is _STOP. Commands can (see cfut_task_new_command()).
  * @return CFUT_OK: cancelled, now or before; CFUT_PENDING: asked to stop; CFUT_TOO_LATE:
  * finished, or running and `mode` does not reach it; CFUT_EINVAL: NULL or an unknown mode;
  * CFUT_EFORKED.

@@ -10,6 +10,8 @@
 
 #[cfg(not(loom))]
 mod checks;
+#[cfg(not(loom))]
+mod command;
 mod error;
 #[cfg(not(loom))]
 mod executor;

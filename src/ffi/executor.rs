@@ -222,7 +222,8 @@ pub unsafe extern "C-unwind" fn cfut_executor_warm(
 /// CFUT_SHUTDOWN_STOP raises the stop flag of those that run. With CFUT_SHUTDOWN_KILL a process pool
 /// kills what is still busy at the time-out, and ends within a second of it; CFUT_SHUTDOWN_TERM
 /// sends SIGTERM to its workers at once. What then ends with its worker is CFUT_CANCELLED. Threads
-/// cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does.
+/// cannot be killed: with them both do what CFUT_SHUTDOWN_STOP does. Commands can, on any executor
+/// (see cfut_task_new_command()).
 ///
 /// @param executor borrowed.
 /// @param flags CFUT_SHUTDOWN_ bits, 0 for none.

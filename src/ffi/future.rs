@@ -369,7 +369,7 @@ pub unsafe extern "C-unwind" fn cfut_future_progress(
 ///
 /// @param future borrowed.
 /// @param mode CFUT_CANCEL_PENDING, _STOP or _KILL. Threads and promises made by hand cannot be
-/// killed: with them _KILL is _STOP.
+/// killed: with them _KILL is _STOP. Commands can (see cfut_task_new_command()).
 /// @return CFUT_OK: cancelled, now or before; CFUT_PENDING: asked to stop; CFUT_TOO_LATE:
 /// finished, or running and `mode` does not reach it; CFUT_EINVAL: NULL or an unknown mode;
 /// CFUT_EFORKED.

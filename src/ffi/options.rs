@@ -261,8 +261,8 @@ pub unsafe extern "C-unwind" fn cfut_options_set_text(
 /// @param options borrowed.
 /// @param task copied; NULL removes the initializer.
 /// @param data copied, `len` bytes, once for all workers; NULL with 0.
-/// @return CFUT_OK; CFUT_EINVAL: NULL options, NULL data with a length, a length no object can
-/// have; CFUT_ENOMEM.
+/// @return CFUT_OK; CFUT_EINVAL: NULL options, a command, NULL data with a length, a length no object
+/// can have; CFUT_ENOMEM.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
@@ -282,6 +282,9 @@ pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
         let (task, data) = unsafe {
             (handle::borrow_builder::<super::task::Task>(task)?, handle::borrow_bytes(data, len)?)
         };
+        if matches!(task.target(), Target::Command) {
+            return fail!(Invalid, "a command cannot be an initializer: that is a function");
+        }
         let no_memory = || Error::no_memory("an initializer's data", len);
         let copy = BufferRef::new(len).ok_or_else(no_memory)?;
         if len > 0 {

@@ -83,6 +83,7 @@ fn initializer(first: &First) -> Result<Shared<Initializer>> {
     let (function, name) = match &first.target {
         Target::Function(function) => (Some(*function), Text::EMPTY),
         Target::Named(named) => (None, Text::copy(named.name()).ok_or_else(no_memory)?),
+        Target::Command => (Some(first.target.function()?), Text::EMPTY), // not reached
     };
     let initializer = Initializer { function, name, data: first.data.clone() };
     Shared::try_new(initializer).ok_or_else(no_memory)

@@ -202,7 +202,8 @@ unsafe fn submit_bytes(
 /// @param out NULL: fire and forget, a failure then goes to the log; else the future, owned.
 /// Written on CFUT_OK only.
 /// @return As cfut_submit(), CFUT_EINVAL also for a NULL task; CFUT_ESYS also if no thread could be
-/// made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process.
+/// made to keep the task's time-outs; CFUT_ENOENT: the task's name means nothing in this process,
+/// or there is no program to start commands with; CFUT_ESYS also if commands cannot be followed.
 /// Thread: any. Blocks: as cfut_submit(). Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_submit_task(

@@ -5,10 +5,12 @@ use super::handle;
 use super::keys;
 use super::status;
 use super::types::{cfut_status, cfut_task, cfut_task_fn};
+use crate::command;
 use crate::error::{Error, Result, fail};
 use crate::executor::Executor;
 use crate::future::cell::{TaskCell, TaskFn};
 use crate::future::extra::{Spec, Text};
+use crate::future::outside::Program;
 use crate::shared::Shared;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::worker::registry;
@@ -35,11 +37,49 @@ impl Task {
         Ok(Task { target: Target::Named(Named::new(copy()?)), spec: Some(spec) })
     }
 
+    /// A command is told by its options, which each task made from them keeps.
+    fn command(program: &[u8]) -> Result<Task> {
+        let no_memory = || Error::no_memory("a command", size_of::<Spec>());
+        let program = Shared::try_new(command::new(program)?).ok_or_else(no_memory)?;
+        let spec = Spec { program: Some(program), ..Spec::DEFAULT };
+        let spec = Shared::try_new(spec).ok_or_else(no_memory)?;
+        Ok(Task { target: Target::Command, spec: Some(spec) })
+    }
+
+    /// Changes what a command executes. Tasks submitted before keep what they had.
+    fn change_program(
+        &mut self,
+        what: &str,
+        change: impl FnOnce(&mut Program) -> Result<()>,
+    ) -> Result<cfut_status> {
+        let no_memory = || Error::no_memory("a command", 4096);
+        let mut result = Ok(());
+        let mut change = Some(change);
+        let is_command = self.spec.as_ref().is_some_and(|spec| spec.is_command());
+        if !is_command {
+            return fail!(NotSupported, "only command tasks have {what}");
+        }
+        self.change(|spec| {
+            let (Some(program), Some(change)) = (&mut spec.program, change.take()) else { return };
+            if let Some(sole) = program.get_mut() {
+                result = change(sole);
+                return;
+            }
+            result = program.try_clone().ok_or_else(no_memory).and_then(|mut copy| {
+                change(&mut copy)?;
+                *program = Shared::try_new(copy).ok_or_else(no_memory)?;
+                Ok(())
+            });
+        })?;
+        result.map(|()| status::OK)
+    }
+
     /// The function for an executor: where its tasks run in other processes a name is looked up
     /// there, and what is answered here stands for it.
     pub(super) fn function_for(&self, executor: Executor<'_>) -> Result<TaskFn> {
         match &self.target {
             Target::Named(_) if executor.is_elsewhere() => Ok(named_elsewhere),
+            Target::Command => command::prepare(),
             target => target.function(),
         }
     }
@@ -83,6 +123,8 @@ unsafe extern "C-unwind" fn named_elsewhere(
 pub(super) enum Target {
     Function(TaskFn),
     Named(Named),
+    /// What its options say.
+    Command,
 }
 
 /// A function by its name.
@@ -97,6 +139,12 @@ impl Target {
         match self {
             Target::Function(function) => Ok(*function),
             Target::Named(named) => named.function(),
+            Target::Command => {
+                fail!(
+                    Invalid,
+                    "a command cannot be called; it is submitted with cfut_submit_task()"
+                )
+            }
         }
     }
 
@@ -105,6 +153,7 @@ impl Target {
         Some(match self {
             Target::Function(function) => Target::Function(*function),
             Target::Named(named) => Target::Named(Named::new(Text::copy(named.name())?)),
+            Target::Command => Target::Command,
         })
     }
 }
@@ -197,12 +246,45 @@ fn give(task: Task, out: handle::Output<*mut cfut_task>) -> Result<cfut_status> 
     Ok(status::OK)
 }
 
-/// Makes a builder for a task that is an external program.
+/// Makes a builder for a command: a task that is an external program. No thread and no worker is
+/// held by one that runs.
 ///
-/// @param program copied: a path, or a name that is looked up in PATH.
-/// @param out owned; free with cfut_task_free(). Written on CFUT_OK only.
-/// @return CFUT_ENOTSUP: command tasks come with a later version; CFUT_EINVAL: NULL.
-/// Thread: any. Blocks: no. Since: 0.1.
+/// The bytes of the task, as given to cfut_submit_task() or cfut_submit_buffer(), are its standard
+/// input, which is a file: it need not be read, and may be read while the program writes; without
+/// bytes it is /dev/null. What it writes to its standard output is the result, whatever its exit
+/// status, up to CFUT_TASK_OUTPUT_LIMIT: over that, it is killed and FAILED with CFUT_EFULL. Exit
+/// status 0 is success, another one FAILED with that code, a signal FAILED with the code 128 plus its
+/// number; the message is the end of what it wrote to its standard error. CFUT_INFO_WORKER_PID,
+/// _EXIT_CODE, _SIGNAL, _CPU_NS and _MAX_RSS apply.
+///
+/// A program that does not exist is FAILED with CFUT_ENOENT and its name; what cannot be executed,
+/// or not in its directory, is FAILED with CFUT_ESYS and the reason. Want of descriptors, memory or
+/// processes keeps it waiting while other commands run, and else makes it FAILED with CFUT_ESYS after
+/// three seconds.
+///
+/// It is over when its process has ended, whoever still has its output open. It leads a process
+/// group; what is left of that then is killed. What shall stay has to leave the group, as daemons
+/// do. A time-out, or a cancel with CFUT_CANCEL_KILL, settles the future at once; then the group gets
+/// SIGTERM, and SIGKILL after CFUT_TASK_GRACE_NS. A cancel with CFUT_CANCEL_STOP, and a shutdown with
+/// CFUT_SHUTDOWN_STOP, _TERM or _KILL, send SIGTERM: if it then ends other than with status 0, it is
+/// CANCELLED. A shutdown with _KILL whose time is up kills it. CFUT_TASK_ATTEMPTS does nothing.
+///
+/// A pool runs as many commands at once as it may have workers, beside its other tasks, in the order
+/// submitted by priority; nobody runs a command in the place of the pool, so
+/// CFUT_FULL_RUN_IN_CALLER waits as CFUT_FULL_BLOCK does.
+///
+/// The program begins with default signal handling, without descriptors but 0, 1 and 2, in the
+/// directory of the host at that time, and dies with the host. It is not a child of the host: that
+/// sees no SIGCHLD, and cannot wait for it. It is a child of a keeper, one for each process, which is
+/// this program itself if it calls cfut_worker_main(), else cfutures-worker. If that is killed, its
+/// commands end as CFUT_CRASHED. What limits the workers of a process pool does not limit commands.
+///
+/// @param program copied: a path, taken from the command's directory, or a name that is looked up in
+/// the PATH of the command as execvp() does.
+/// @param out owned; free with cfut_task_free(). Written on CFUT_OK only. It has the environment that
+/// the host has now.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or an empty name; CFUT_ENOMEM.
+/// Thread: any; none may change the environment meanwhile. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_new_command(
     program: *const c_char,
@@ -210,20 +292,17 @@ pub unsafe extern "C-unwind" fn cfut_task_new_command(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::output(out, "out")?;
-            handle::borrow_text(program, "the program")?;
-        }
-        fail!(NotSupported, "command tasks come with a later version")
+        let (out, program) =
+            unsafe { (handle::output(out, "out")?, handle::borrow_text(program, "the program")?) };
+        give(Task::command(program)?, out)
     })
 }
 
-/// Command tasks: adds an argument of the program.
+/// Commands: adds an argument of the program. It gets its own name as the first one by itself.
 ///
 /// @param task borrowed.
-/// @param arg copied.
-/// @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
-/// NULL.
+/// @param arg copied; any bytes.
+/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: the task is no command.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_add_arg(
@@ -232,21 +311,21 @@ pub unsafe extern "C-unwind" fn cfut_task_add_arg(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::change_builder::<Task>(task)?;
-            handle::borrow_text(arg, "the argument")?;
-        }
-        fail!(NotSupported, "only command tasks have arguments")
+        let (task, argument) = unsafe {
+            (handle::change_builder::<Task>(task)?, handle::borrow_text(arg, "the argument")?)
+        };
+        task.change_program("arguments", |program| command::add_argument(program, argument))
     })
 }
 
-/// Command tasks: adds or changes a variable in the environment of the program.
+/// Commands: adds or changes a variable in the environment of the program, which is otherwise what
+/// the host had when the builder was made.
 ///
 /// @param task borrowed.
-/// @param name copied.
-/// @param value copied.
-/// @return CFUT_ENOTSUP: the task is no command; those come with a later version; CFUT_EINVAL:
-/// NULL.
+/// @param name copied; not empty, and without '='.
+/// @param value copied; any bytes.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or no such name; CFUT_ENOMEM; CFUT_ENOTSUP: the task is no
+/// command.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_add_env(
@@ -256,12 +335,14 @@ pub unsafe extern "C-unwind" fn cfut_task_add_env(
 ) -> cfut_status {
     guard::status(|| {
         // SAFETY: the contract of `ffi`.
-        unsafe {
-            handle::change_builder::<Task>(task)?;
-            handle::borrow_text(name, "the name")?;
-            handle::borrow_text(value, "the value")?;
-        }
-        fail!(NotSupported, "only command tasks have an environment")
+        let (task, name, value) = unsafe {
+            (
+                handle::change_builder::<Task>(task)?,
+                handle::borrow_text(name, "the name")?,
+                handle::borrow_text(value, "the value")?,
+            )
+        };
+        task.change_program("an environment", |program| command::set_variable(program, name, value))
     })
 }
 
@@ -274,8 +355,8 @@ pub unsafe extern "C-unwind" fn cfut_task_add_env(
 /// in _NS.
 /// @return CFUT_OK; CFUT_EINVAL: NULL, or the value is out of the key's range; CFUT_ENOMEM;
 /// CFUT_ENOTSUP: no such integer option. An option that is for process pools does nothing on others,
-/// for threads cannot be killed and do not die alone; CFUT_TASK_CHUNK and _WINDOW are for maps, and
-/// do nothing for single tasks.
+/// for threads cannot be killed and do not die alone; CFUT_TASK_GRACE_NS is for commands, too.
+/// CFUT_TASK_CHUNK and _WINDOW are for maps, and do nothing for single tasks.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_set(
@@ -307,9 +388,9 @@ pub unsafe extern "C-unwind" fn cfut_task_set(
 ///
 /// @param task borrowed.
 /// @param key a CFUT_TASK_ key from 64.
-/// @param text copied, UTF-8.
-/// @return CFUT_OK; CFUT_EINVAL: NULL; CFUT_ENOMEM; CFUT_ENOTSUP: no such text option, or
-/// CFUT_TASK_DIRECTORY of a task that is no command.
+/// @param text copied, UTF-8; a directory any bytes, and not empty.
+/// @return CFUT_OK; CFUT_EINVAL: NULL, or an empty directory; CFUT_ENOMEM; CFUT_ENOTSUP: no such text
+/// option, or CFUT_TASK_DIRECTORY of a task that is no command.
 /// Thread: one at a time for each builder. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_task_set_text(
@@ -324,7 +405,9 @@ pub unsafe extern "C-unwind" fn cfut_task_set_text(
         // SAFETY: the contract of `ffi`.
         let text = unsafe { handle::borrow_text(text, "the text") }?;
         if key != keys::TASK_NAME {
-            return fail!(NotSupported, "{} is for command tasks", entry.name);
+            let set = |program: &mut Program| command::set_directory(program, text);
+            debug_assert!(entry.number == keys::TASK_DIRECTORY);
+            return task.change_program("a directory", set);
         }
         let copy = Text::copy(text).ok_or_else(|| Error::no_memory("a text", text.len()))?;
         task.change(|spec| spec.name = copy)?;

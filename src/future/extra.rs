@@ -3,6 +3,7 @@
 
 use super::arena;
 use super::cell::TaskCell;
+use super::outside::Program;
 use super::owner::Owner;
 use super::state::{self, Snapshot};
 use crate::shared::Shared;
@@ -104,6 +105,8 @@ pub(crate) struct Spec {
     pub(crate) name: Text,
     /// The registered name of the function, if it was given by one.
     pub(crate) function: Text,
+    /// Of a command.
+    pub(crate) program: Option<Shared<Program>>,
 }
 
 /// How long a task that was asked to stop has, unless told otherwise: 100 ms.
@@ -122,6 +125,7 @@ impl Spec {
         window: 0,
         name: Text::EMPTY,
         function: Text::EMPTY,
+        program: None,
     };
 
     /// A copy to change; None when there is no memory for the name.
@@ -129,6 +133,7 @@ impl Spec {
         Some(Spec {
             name: Text::copy(self.name.as_bytes())?,
             function: Text::copy(self.function.as_bytes())?,
+            program: self.program.clone(),
             ..*self
         })
     }
@@ -142,6 +147,7 @@ impl Spec {
             && output_limit < 0
             && self.name.is_empty()
             && self.function.is_empty()
+            && self.program.is_none()
     }
 
     pub(crate) fn has_deadline(&self) -> bool {
@@ -173,7 +179,8 @@ pub(crate) struct Extra {
     /// The owner's: bytes of an unread result that count against its bound.
     pub(crate) charged: AtomicU64,
     /// The owner's, of a task for another process: where it is, and which function it calls.
-    /// `place` of one that runs here: its places in views, as the module of that name says.
+    /// `place` of one that runs here: its places in views, as the module of that name says. `function`
+    /// of a command is `outside`'s.
     pub(crate) place: AtomicU64,
     pub(crate) function: AtomicU32,
     /// How often it was given to a process that began with it.

@@ -19,7 +19,7 @@
 //! ```
 //! | from | by | to | who |
 //! |---|---|---|---|
-//! | PENDING | `start`, `start_plain`, `start_locked` | RUNNING | a worker, a helping waiter, a continuation's runner |
+//! | PENDING | `start`, `start_plain`, `start_locked` | RUNNING | a worker, a helping waiter, a continuation's runner, the follower of commands |
 //! | PENDING | `promise::start` | RUNNING | the owner of a hand-made promise |
 //! | PENDING | `cancel` | CANCELLED | anybody |
 //! | PENDING | `settle_if` | FINISHED | time-outs (EXPIRED), a broken or closed pool (BROKEN), a join |
@@ -83,6 +83,7 @@ pub(crate) mod group;
 pub(crate) mod hook;
 pub(crate) mod join;
 pub(crate) mod make;
+pub(crate) mod outside;
 pub(crate) mod owner;
 pub(crate) mod phase;
 pub(crate) mod place;

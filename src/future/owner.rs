@@ -7,6 +7,7 @@ use super::cell::{TaskCell, TaskRef};
 use super::extra::{Spec, Text};
 use super::hook::Hook;
 use super::make::Work;
+use super::outside::OutsideTable;
 use super::registry::Links;
 use super::settle::Verdict;
 use super::state::Outcome;
@@ -75,7 +76,7 @@ pub(crate) mod attention {
 }
 
 /// How far a task was when somebody other than its runner settled it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// Not queued: it waits for its input, and the executor keeps its deadlines.
     Waiting,
@@ -145,6 +146,8 @@ pub(crate) struct Vtable {
     pub(crate) parent: Option<&'static ParentTable>,
     /// Of a view.
     pub(crate) view: Option<&'static ViewTable>,
+    /// Of an executor that keeps commands in a lane of their own.
+    pub(crate) outside: Option<&'static OutsideTable>,
     /// Frees the executor: the last reference is gone.
     pub(crate) destroy: unsafe fn(NonNull<Owner>),
 }

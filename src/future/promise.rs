@@ -7,6 +7,7 @@ use super::cell::{FreeFn, TaskCell, TaskRef, number};
 use super::expiry;
 use super::extra::Text;
 use super::make::Work;
+use super::outside;
 use super::owner::{Owner, ShippedTable};
 use super::remote::{self, Remote};
 use super::result::{INLINE_RESULT, Payload};
@@ -321,6 +322,9 @@ pub(crate) enum Reach {
 /// Cancels a future that has not started, and one that has as far as `reach` says.
 pub(crate) fn cancel(cell: &TaskRef, reach: Reach) -> Result<Cancel> {
     settle::check_fork(cell)?;
+    if cell.is_command() {
+        return Ok(outside::cancel(cell, reach, || cancel_here(cell, reach != Reach::Pending)));
+    }
     let stop = reach != Reach::Pending;
     let remote = Remote::of(cell);
     if let Some(remote) = &remote {

@@ -11,6 +11,7 @@ use super::due;
 use super::extra::Text;
 use super::hook::{Action, Added, Hook};
 use super::join;
+use super::outside;
 use super::owner::{Owner, OwnerRef, Stage};
 use super::place;
 use super::queue;
@@ -88,6 +89,9 @@ impl TaskCell {
             let settled = owner.vtable.settled;
             // SAFETY: the reference keeps the executor alive.
             unsafe { settled(owner.as_ptr(), self, verdict.outcome, stage) };
+        }
+        if stage >= Stage::Running && self.is_command() {
+            outside::ring();
         }
         self.after_settling(this, before);
     }

@@ -308,6 +308,8 @@ impl<'a> Wait<'a> {
                     Some(input) => input,
                     None => return Some(cell),
                 },
+                // A command is nothing that a thread could run.
+                _ if cell.is_command() => return None,
                 Kind::Bytes | Kind::External | Kind::Foreign | Kind::Closure | Kind::Buffer => {
                     return Some(cell);
                 }

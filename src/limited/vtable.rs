@@ -27,6 +27,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     remote: None,
     parent: Some(&PARENT),
     view: Some(&VIEW),
+    outside: None,
     destroy: view::destroy,
 };
 

@@ -31,6 +31,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     remote: None,
     parent: Some(&PARENT),
     view: None,
+    outside: None,
     destroy: event_loop::destroy,
 };
 

@@ -199,6 +199,7 @@ impl Inside {
     }
 
     fn give_out(&mut self, task: TaskRef) -> Next {
+        task.note_seen();
         let outcome = task.snapshot().outcome();
         let cell = task.as_ptr();
         self.current = Some(task);

@@ -21,13 +21,13 @@
 //! | `memory` | aligned memory from the system, fallible |
 //! | `module` | which module a function lies in, and the way back |
 //! | `oom` | how often memory ran out in this control group |
-//! | `pipe` | the descriptor of a completion queue |
+//! | `pipe` | the descriptor of a completion queue; what a program writes |
 //! | `poll` | sleep until a descriptor has something to say |
 //! | `process` | signals, ends, limits and environment of processes |
 //! | `signal` | names of signals, exit statuses |
 //! | `shm` | memory that two processes map |
 //! | `socket` | whole messages between processes, with descriptors |
-//! | `spawn` | start programs, fork |
+//! | `spawn` | start programs of ours and of the user's, fork |
 //! | `thread` | raw threads: make, name, watch, join |
 //! | `tree` | who descends from a process |
 //!

@@ -5,6 +5,7 @@
 //! began later, it is entered again.
 
 use super::child::{Phase, Slot, Why};
+use super::commands;
 use super::dispatch::{note_withdrawn, take_revoked};
 use super::pool::{Pool, State};
 use super::results::{Arrival, Round};
@@ -78,7 +79,10 @@ impl Pool {
         match task.snapshot().life() {
             Life::Pending => pending_passed(spec, extra, handed, now),
             Life::Running => {
-                let began = state.find(task).and_then(|(child, slot)| child.wire.started_ns(slot));
+                let began = match state.find(task) {
+                    Some((child, slot)) => child.wire.started_ns(slot),
+                    None => commands::began(task),
+                };
                 running_passed(spec, extra, began, now)
             }
             Life::Cancelled | Life::Finished => Passed::Nothing,

@@ -30,6 +30,7 @@
 //! | `config` | what is a pool made with? |
 //! | `pool` | what is it made of? |
 //! | `submit` | how does a task come in? |
+//! | `commands` | what if it is a program? |
 //! | `functions` | how is a function named in another process? |
 //! | `dispatch` | which worker gets which task, and how many ahead? |
 //! | `child` | what is kept for a worker process? |
@@ -90,6 +91,7 @@
 
 mod attend;
 mod child;
+mod commands;
 mod config;
 mod deadlines;
 mod deaths;

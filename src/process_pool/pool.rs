@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
+use crate::future::outside::Lane;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
 use crate::future::registry;
@@ -54,6 +55,7 @@ pub(crate) struct Pool {
     /// Changes at each step of the pool's end and start that somebody may wait for.
     pub(super) events: Futex32,
     pub(super) rest: Rest,
+    pub(super) lane: Lane,
     /// Tasks that have not started are cancelled.
     pub(super) cancel_queued: AtomicBool,
     broken: AtomicBool,
@@ -228,6 +230,7 @@ impl Pool {
             manager_sleeps: false,
             manager_gone: false,
         };
+        let lane = Lane::new(config.workers);
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
@@ -245,6 +248,7 @@ impl Pool {
             life: Life::new(),
             events: Futex32::new(0),
             rest: Rest::new(),
+            lane,
             cancel_queued: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reason: Lock::new(None),

@@ -16,6 +16,7 @@ use crate::transport::control::{Message, Role};
 use crate::transport::entry;
 use crate::transport::function::FunctionRef;
 use crate::transport::link::PROTOCOL;
+use crate::transport::place::{self, Place, copy};
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
@@ -132,38 +133,18 @@ fn find_worker(config: &Config) -> Result<Worker> {
         }
         return Ok(Worker { path, is_this: false, is_users: true });
     }
-    if entry::guarded() {
-        return Ok(Worker { path: copy(b"/proc/self/exe")?, is_this: true, is_users: false });
+    if let Some(Place { path, is_this }) = place::find()? {
+        return Ok(Worker { path, is_this, is_users: false });
     }
     let Some(directory) = module::own_directory() else {
         return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
     };
-    for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
-        let mut line = Line::new();
-        let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
-        let path = copy(line.as_bytes())?;
-        if module::is_program(&path) {
-            return Ok(Worker { path, is_this: false, is_users: false });
-        }
-    }
     fail!(
         NotFound,
         "no worker program: cfutures-worker is not beside the library (in {}), CFUT_OPT_WORKER_PROGRAM \
          is not set, and this program does not call cfut_worker_main() at the top of main()",
         Lossy(directory.as_bytes())
     )
-}
-
-fn copy(text: &[u8]) -> Result<CString> {
-    let mut bytes = Vec::new();
-    bytes
-        .try_reserve_exact(text.len() + 1)
-        .map_err(|_| Error::no_memory("a worker's command line", text.len()))?;
-    bytes.extend_from_slice(text);
-    match CString::new(bytes) {
-        Ok(text) => Ok(text),
-        Err(_) => fail!(Invalid, "a NUL in the worker's command line"),
-    }
 }
 
 /// Arguments and environment of a worker program, without what makes one process a worker.

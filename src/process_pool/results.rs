@@ -17,6 +17,7 @@ use crate::future::run::Ended;
 use crate::future::settle::Verdict;
 use crate::future::state::Outcome;
 use crate::platform::clock::{self, Instant};
+use crate::platform::socket::MOST_FDS;
 use crate::sync::Ordering;
 use crate::trace::timeline::Slice;
 use crate::transport::control::{Message, PACKET};
@@ -298,7 +299,7 @@ impl Pool {
     pub(super) fn drain_socket(&self, child: &mut Child) {
         let mut bytes = [0u8; PACKET];
         loop {
-            let mut fds = [None, None, None];
+            let mut fds = [const { None }; MOST_FDS];
             match child.socket.receive(&mut bytes, &mut fds) {
                 Ok(Some(length)) => {
                     if let (Some(Message::Area { id }), [Some(fd), ..]) =
@@ -383,7 +384,7 @@ impl Pool {
         }
     }
 
-    fn end_task(&self, task: TaskRef, report: Report) {
+    pub(super) fn end_task(&self, task: TaskRef, report: Report) {
         if let Some(extra) = task.extra_in(task.snapshot()) {
             // Relaxed: a task that was never entered has none.
             if extra.timer.load(Ordering::Relaxed) != 0 {

@@ -4,7 +4,8 @@
 //!    phase becomes CLOSING, submitters that wait for room go on and are refused. By
 //!    `cfut_executor_shutdown`, by the last release, or because the pool broke.
 //! 2. *Cancel*, if asked: what has not started is taken back from the workers and settled.
-//! 3. *Stop*, if asked: running tasks see the stop flag. *Term*: SIGTERM to all workers.
+//! 3. *Stop*, if asked: running tasks see the stop flag, commands are sent SIGTERM. *Term*: SIGTERM
+//!    to all workers.
 //! 4. *Drain*: the manager goes on until every accepted task is settled and every slot is free.
 //! 5. *Kill*, if asked and a wait has come to its end: workers that are still busy are killed, and
 //!    what ran in them is CANCELLED.
@@ -57,6 +58,7 @@ impl Pool {
         }
         if flags & (STOP | TERM) != 0 {
             self.raise_stop();
+            self.lane.stop_running();
         }
         if flags & TERM != 0 {
             self.terminate();
@@ -87,6 +89,8 @@ impl Pool {
 
     /// Step 1.
     pub(super) fn close(&self) {
+        // First: once the pool is closing, no command comes that its end would have to wait for.
+        self.lane.close();
         let closed = {
             // Under the lock: each submit comes before or after.
             let _state = self.state.lock();
@@ -102,6 +106,7 @@ impl Pool {
 
     /// Step 2, and the end of what waits when the pool breaks: in the calling thread.
     pub(super) fn settle_queued(&self) {
+        self.settle_commands();
         while let Some(verdict) = self.verdict_for_queued() {
             let Some(task) = self.take_unstarted() else { return };
             if task.snapshot().is_pending() {
@@ -167,6 +172,7 @@ impl Pool {
         // Relaxed: the backlog is emptied under its lock afterwards.
         self.cancel_queued.store(true, Ordering::Relaxed);
         self.settle_queued();
+        self.lane.kill_running();
         let mut state = self.state.lock();
         for number in 0..state.children.len() {
             let Some(mut child) = state.children[number] else { continue };

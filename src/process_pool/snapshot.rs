@@ -28,7 +28,7 @@ impl Pool {
             Figure::Crashed => totals.crashed,
             Figure::Stolen => state.stolen,
             Figure::WorkersStarted => state.started,
-            Figure::OldestQueuedNs => oldest_queued(&state).map_or(0, age_ns),
+            Figure::OldestQueuedNs => self.oldest_of_all(&state).map_or(0, age_ns),
             Figure::MaxWorkers => u64::from(self.config.workers),
             Figure::Broken => {
                 drop(state);
@@ -58,7 +58,7 @@ impl Pool {
         let (workers_started, stolen, average_ns, supervisor, oldest) = {
             let state = self.state.lock();
             let State { started, stolen, average_ns, .. } = *state;
-            (started, stolen, average_ns, state.supervisor.pid(), oldest_queued(&state))
+            (started, stolen, average_ns, state.supervisor.pid(), self.oldest_of_all(&state))
         };
         let head = Head {
             kind: "process_pool",
@@ -78,6 +78,7 @@ impl Pool {
         self.write_workers(out)?;
         let mut tasks = Tasks::new();
         self.find_tasks(&mut tasks);
+        self.lane.for_each(tasks.room(), |task| tasks.push(Task::command(task)));
         out.write_str("]")?;
         tasks.write(out, head.all_tasks())?;
         out.write_str("}")
@@ -165,7 +166,7 @@ fn shown(child: &Child, now: Instant) -> Worker {
 
 /// When the oldest waiting task was accepted. Lanes are in order but for tasks that come back to the
 /// front, which are older.
-fn oldest_queued(state: &State) -> Option<u64> {
+pub(super) fn oldest_queued(state: &State) -> Option<u64> {
     let handed = state.children().flat_map(|child| {
         let waiting = child.order.iter().filter(|&&slot| child.wire.is_handed(slot));
         waiting.filter_map(|&slot| match &child.slots[slot as usize] {

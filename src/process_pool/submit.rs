@@ -9,6 +9,7 @@ use crate::future::buffer::BufferRef;
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::Work;
+use crate::future::outside;
 use crate::future::owner::Owner;
 use crate::future::phase::Phase;
 use crate::platform::clock::{self, Instant};
@@ -31,6 +32,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Option<TaskRef>> {
+        if outside::are_of_command(spec) {
+            return self.submit_command(work, bytes, spec, handle);
+        }
         self.check_takes_work()?;
         let function = self.number_of(&work, spec)?;
         self.take_room(Load { tasks: 1, bytes })?;
@@ -67,7 +71,7 @@ impl Pool {
         out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
     ) -> Result<()> {
         self.check_takes_work()?;
-        let function = self.number_of(&make_work(0), spec)?;
+        let function = self.number_of_first(&make_work(0), spec)?;
         self.take_room(Load::of_many(item_size, count))?;
         // SAFETY: by the contract.
         unsafe { self.submit_charged(make_work, item_size, count, function, spec, out) }
@@ -87,13 +91,22 @@ impl Pool {
         out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
     ) -> Result<bool> {
         self.check_takes_work()?;
-        let function = self.number_of(&make_work(0), spec)?;
+        let function = self.number_of_first(&make_work(0), spec)?;
         if !self.try_take_room(Load::of_many(item_size, count)) {
             return Ok(false);
         }
         // SAFETY: by the contract.
         unsafe { self.submit_charged(make_work, item_size, count, function, spec, out) }
             .map(|()| true)
+    }
+
+    /// The number of the function of a batch; a command has none.
+    pub(super) fn number_of_first(
+        &self,
+        work: &Work<'_>,
+        spec: Option<&Shared<Spec>>,
+    ) -> Result<u32> {
+        if outside::are_of_command(spec) { Ok(0) } else { self.number_of(work, spec) }
     }
 
     /// `submit_many` for a batch that has its room.
@@ -109,6 +122,7 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         out: Option<std::ptr::NonNull<std::ptr::NonNull<TaskCell>>>,
     ) -> Result<()> {
+        let commands = outside::are_of_command(spec);
         let all = Load::of_many(item_size, count);
         let mut tasks: Vec<TaskRef> = Vec::new();
         let result = (|| {
@@ -122,6 +136,9 @@ impl Pool {
                 // The handle's reference is counted; it is handed out below.
                 std::mem::forget(made.handle);
                 tasks.push(made.task);
+            }
+            if commands {
+                return self.accept_commands(&tasks, spec);
             }
             let lane = spec.map_or(1, |spec| lane_of(spec.priority));
             self.accept(&tasks, lane)
@@ -198,7 +215,8 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Made> {
-        let work = self.in_shared_memory(work);
+        // A command is no worker's.
+        let work = if outside::are_of_command(spec) { work } else { self.in_shared_memory(work) };
         let refs = if handle { 2 } else { 1 };
         let no_memory = || Error::no_memory("a task", 256 + bytes as usize);
         let cell = TaskCell::allocate(work, refs).ok_or_else(no_memory)?;

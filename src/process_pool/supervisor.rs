@@ -14,7 +14,7 @@ use crate::future::phase::Phase;
 use crate::future::remote::Death;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
-use crate::platform::socket::Socket;
+use crate::platform::socket::{MOST_FDS, Socket};
 use crate::platform::{Errno, host, memory, process, signal};
 use crate::transport::control::{Message, PACKET};
 
@@ -283,7 +283,7 @@ impl Pool {
         let mut packet = [0u8; PACKET];
         loop {
             let Some(control) = &state.supervisor.control else { return };
-            let mut fds = [None, None, None];
+            let mut fds = [const { None }; MOST_FDS];
             match control.receive(&mut packet, &mut fds) {
                 Ok(Some(length)) => {
                     round.busy = true;

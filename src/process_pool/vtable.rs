@@ -38,6 +38,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     remote: Some(&REMOTE),
     parent: Some(&PARENT),
     view: None,
+    outside: Some(&super::commands::TABLE),
     destroy: shutdown::destroy,
 };
 
@@ -108,7 +109,7 @@ unsafe fn make(
 ) -> error::Result<NonNull<TaskCell>> {
     // SAFETY: by the contract.
     let pool = unsafe { Pool::of(owner) };
-    let function = pool.number_of(&work, spec)?;
+    let function = pool.number_of_first(&work, spec)?;
     let made = pool.make(view, work, bytes, function, spec, handle)?;
     if let Some(handle) = made.handle {
         let _counted = handle.into_raw();
@@ -171,10 +172,12 @@ impl Pool {
         const NOT_FOUND: i32 = -8;
         const NO_MEMORY: i32 = -2;
         let Some(function) = task.piped_function() else { return failed(Outcome::Broken, 0) };
-        let number = match self.number_of_function(function, named) {
-            Ok(number) => number,
-            Err(_) => return failed(Outcome::Failed, NOT_FOUND),
+        // A command has none: it goes to no worker.
+        let number = match task.is_command() {
+            true => Ok(0),
+            false => self.number_of_function(function, named),
         };
+        let Ok(number) = number else { return failed(Outcome::Failed, NOT_FOUND) };
         let Some(extra) = task.extra_of_known() else {
             return Err(Verdict::because(Outcome::Failed, NO_MEMORY, b"no memory for a task"));
         };
@@ -200,6 +203,9 @@ impl Pool {
 
     /// Queues a task that has room and deadlines, or says how it ends instead.
     fn queue(&self, task: &TaskRef) -> Result<(), Verdict> {
+        if task.is_command() {
+            return self.queue_command(task);
+        }
         let wake = {
             let mut state = self.state.lock();
             let lane = task.spec().map_or(1, |spec| lane_of(spec.priority));
@@ -224,6 +230,15 @@ impl Pool {
             self.poller.wake();
         }
         Ok(())
+    }
+
+    fn queue_command(&self, task: &TaskRef) -> Result<(), Verdict> {
+        let spec = task.shared_spec();
+        self.accept_commands(std::slice::from_ref(task), spec.as_ref()).map_err(|error| {
+            let told = || error::with_last(|text| Verdict::because(Outcome::Broken, 0, text));
+            let _ = error;
+            self.verdict_for_queued().unwrap_or_else(told)
+        })
     }
 
     /// Keeps the time-outs of a piped task from now on.

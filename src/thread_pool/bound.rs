@@ -49,9 +49,9 @@ impl Pool {
         }
     }
 
-    /// Room for tasks that will wait in a view: as for a batch, but a submitter from outside that
-    /// would run the task waits instead, for a view does not let it.
-    pub(super) fn take_room_of_view(&self, load: Load) -> Result<()> {
+    /// Room for tasks that will wait in a view, or in the lane of commands: as for a batch, but a
+    /// submitter from outside that would run the task waits instead, for it cannot do that.
+    pub(super) fn take_room_elsewhere(&self, load: Load) -> Result<()> {
         let Some(bound) = &self.bound else { return Ok(()) };
         if bound.try_take(load) {
             return Ok(());

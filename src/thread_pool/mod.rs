@@ -22,9 +22,10 @@
 //! |---|---|
 //! | `config` | what is a pool made with? |
 //! | `pool` | what is it made of? |
-//! | `submit` | how does a task come in? |
+//! | `submit`, `many` | how does a task come in, and how do several? |
 //! | `inbox`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
+//! | `commands` | what if one is a program? |
 //! | `worker` | what is kept for a worker, and who may touch it? |
 //! | `worker/life` | how does its thread come and go? |
 //! | `worker/find` | which task is next? |
@@ -73,9 +74,11 @@
 mod batch;
 mod blocking;
 mod bound;
+mod commands;
 mod config;
 mod deadlines;
 mod inbox;
+mod many;
 mod monitor;
 mod pool;
 mod queue;

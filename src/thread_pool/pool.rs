@@ -9,6 +9,7 @@ use super::worker::Slot;
 use crate::error::{Error, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::extra::Text;
+use crate::future::outside::Lane;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
 use crate::future::registry;
@@ -53,6 +54,7 @@ pub(crate) struct Pool {
     pub(super) timers: Timers,
     pub(super) monitor: Monitor,
     pub(super) turn: Turn,
+    pub(super) lane: Lane,
     /// What is done by threads that are no workers.
     pub(super) tally: Tally,
     pub(super) timeline: Option<Timeline>,
@@ -111,6 +113,7 @@ impl Pool {
         let roster = Roster::new(threads).ok_or_else(no_memory)?;
         let monitor = Monitor::new(config.workers > 1);
         let timeline = Timeline::open(&config.trace_file, &config.name, true)?;
+        let lane = Lane::new(limits.most);
         let pool = Pool {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
@@ -128,6 +131,7 @@ impl Pool {
             timers: Timers::new(),
             monitor,
             turn: Turn::new(),
+            lane,
             tally: Tally::default(),
             timeline,
             detached: AtomicI64::new(0),

@@ -5,7 +5,8 @@
 //!    refused. By `cfut_executor_shutdown`, by the last release, or because the pool broke.
 //! 2. *Cancel*, if asked: what has not started is settled; a flag has workers do the same
 //!    with what they find.
-//! 3. *Stop*, if asked: running tasks see the stop flag.
+//! 3. *Stop*, if asked: running tasks see the stop flag, commands are sent SIGTERM. *Kill*, if asked
+//!    and a wait has come to its end: commands are killed, threads cannot be.
 //! 4. *Drain*: workers go on; nested submits are refused as well. Whoever comes to rest
 //!    checks for the end.
 //! 5. *End*: nobody is awake, blocked or dormant and every queue is empty, all of it under the
@@ -28,7 +29,7 @@ use crate::future::arena;
 use crate::future::cell::TaskRef;
 use crate::future::owner::{Owner, attention};
 use crate::future::phase::Phase;
-use crate::future::phase::how::{self, CANCEL, STOP, TERM};
+use crate::future::phase::how::{self, CANCEL, KILL, STOP, TERM};
 use crate::future::registry;
 use crate::local;
 use crate::platform::memory;
@@ -54,12 +55,16 @@ impl Pool {
         // Threads cannot be killed: asking is all there is.
         if flags & (STOP | TERM) != 0 {
             self.raise_stop();
+            self.lane.stop_running();
         }
         if flags & CANCEL != 0 {
             self.settle_queued();
         }
         self.end_if_done();
-        let done = self.wait_for_end(timeout)?;
+        let mut done = self.wait_for_end(timeout)?;
+        if !done && flags & KILL != 0 && !self.lane.is_idle() {
+            done = self.kill_commands()?;
+        }
         if let (true, Some(timeline)) = (done, &self.timeline) {
             timeline.sample_now(self.load());
             timeline.close();
@@ -79,7 +84,7 @@ impl Pool {
     }
 
     /// The calling thread runs a task or a hook of this pool.
-    fn is_mine(&self) -> bool {
+    pub(super) fn is_mine(&self) -> bool {
         self.this_worker().is_some()
             || local::with(|local| ptr::addr_eq(local.executor.get(), self))
     }
@@ -87,6 +92,7 @@ impl Pool {
     /// Step 1.
     pub(super) fn close(&self) {
         self.inbox.close();
+        self.lane.close();
         if self.advance(Phase::Open) {
             if let Some(bound) = &self.bound {
                 bound.wake();
@@ -119,6 +125,7 @@ impl Pool {
         for slot in self.slots() {
             slot.steal_all(settle);
         }
+        self.settle_commands();
     }
 
     /// Step 5, if it is time.
@@ -131,7 +138,10 @@ impl Pool {
             return;
         }
         let ended = self.sleep.wake_all_if(|census| {
-            census.at_rest() && !self.has_work() && self.advance(Phase::Closing)
+            census.at_rest()
+                && !self.has_work()
+                && self.has_no_commands()
+                && self.advance(Phase::Closing)
         });
         if ended {
             self.settle_waiting();
@@ -141,7 +151,7 @@ impl Pool {
     }
 
     /// Step 6.
-    fn wait_for_end(&self, timeout: Timeout) -> Result<bool> {
+    pub(super) fn wait_for_end(&self, timeout: Timeout) -> Result<bool> {
         loop {
             // Acquire: pairs with the Release in `signal`; read before looking.
             let seen = self.events.load(Ordering::Acquire);
@@ -272,7 +282,8 @@ impl Pool {
             roster.workers
         };
         // Acquire: pairs with the change in `vtable::settled`.
-        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() {
+        if self.detached.load(Ordering::Acquire) != 0 || self.has_work() || !self.has_no_commands()
+        {
             return false;
         }
         self.sleep.inspect(|census| {

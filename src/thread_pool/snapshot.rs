@@ -25,7 +25,7 @@ impl Pool {
             Figure::Crashed => totals().crashed,
             Figure::Stolen => totals().stolen,
             Figure::WorkersStarted => self.roster.lock().started,
-            Figure::OldestQueuedNs => self.oldest_queued().map_or(0, age_ns),
+            Figure::OldestQueuedNs => self.oldest_of_all().map_or(0, age_ns),
             Figure::MaxWorkers => u64::from(self.sleep.limits().most),
             Figure::Broken => u64::from(self.reason().is_some()),
         }
@@ -49,7 +49,7 @@ impl Pool {
             workers_started: self.roster.lock().started,
             stolen: totals.stolen,
             detached: self.detached_tasks(),
-            oldest_queued_ns: self.oldest_queued().map_or(0, age_ns),
+            oldest_queued_ns: self.oldest_of_all().map_or(0, age_ns),
             totals,
         };
         head.write(out)?;
@@ -65,6 +65,7 @@ impl Pool {
                 tasks.push(Task::queued(task, None, 1));
             }
         });
+        self.lane.for_each(tasks.room(), |task| tasks.push(Task::command(task)));
         tasks.write(out, head.all_tasks())?;
         out.write_str("}")
     }

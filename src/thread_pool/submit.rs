@@ -11,10 +11,9 @@ use crate::future::bound::{Bound, Load};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::make::{Data, Work};
+use crate::future::outside;
 use crate::future::owner::{Owner, Reason, attention};
 use crate::future::phase::Phase;
-use crate::future::settle::Verdict;
-use crate::future::state::Outcome;
 use crate::future::wait::WorkerHead;
 use crate::local::{self, Local};
 use crate::platform::clock;
@@ -156,6 +155,9 @@ impl Pool {
         spec: Option<&Shared<Spec>>,
         handle: bool,
     ) -> Result<Submitted> {
+        if outside::are_of_command(spec) {
+            return self.submit_command(work, bytes, spec, handle).map(Submitted::Queued);
+        }
         self.check_fork()?;
         let run_here = match &self.bound {
             None => false,
@@ -303,7 +305,7 @@ impl Pool {
 
     /// After a push: tasks of high priority are called out.
     #[inline(always)]
-    fn announce(&self, lane: Lane) {
+    pub(super) fn announce(&self, lane: Lane) {
         if lane == Lane::High {
             self.owner.call_attention(attention::URGENT);
         }
@@ -410,163 +412,6 @@ impl Pool {
     pub(super) fn broken_error(&self, reason: &Reason) -> Error {
         let text = Lossy(reason.text.as_bytes());
         Error::new(Kind::Broken, format_args!("the executor is broken: {text}"))
-    }
-
-    // ---- many at once ----
-
-    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
-    /// written to `out` if it is given; without, they have none.
-    ///
-    /// # Safety
-    /// `out`, if given, has room for `count` pointers.
-    pub(crate) unsafe fn submit_many(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<Entry>>,
-    ) -> Result<()> {
-        self.check_fork()?;
-        if let Some(bound) = &self.bound {
-            self.take_room_for_many(bound, Load::of_many(item_size, count))?;
-        }
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }
-    }
-
-    /// The same if there is room in the queue for all of them at once, whatever the policy;
-    /// false: there is not, and nothing was done.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    pub(crate) unsafe fn submit_many_if_room(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<Entry>>,
-    ) -> Result<bool> {
-        self.check_fork()?;
-        if !self.try_take_room(Load::of_many(item_size, count)) {
-            return Ok(false);
-        }
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
-    }
-
-    pub(super) fn try_take_room(&self, load: Load) -> bool {
-        self.bound.as_ref().is_none_or(|bound| bound.try_take(load))
-    }
-
-    /// `submit_many` for a batch that has its room.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    unsafe fn submit_charged(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<Entry>>,
-    ) -> Result<()> {
-        let bytes = item_size as u64;
-        let result = (|| {
-            // Not in `out` itself, which nothing is written to if the batch is refused.
-            let (mut one, mut many) = ([std::mem::MaybeUninit::uninit()], Vec::new());
-            let places = if count == 1 {
-                &mut one[..]
-            } else {
-                many.try_reserve_exact(count)
-                    .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
-                many.resize_with(count, std::mem::MaybeUninit::uninit);
-                &mut many[..]
-            };
-            self.make_and_push_all(make_work, bytes, spec, out.is_some(), places)?;
-            if let Some(out) = out {
-                // SAFETY: by the contract there is room, and all places were written.
-                unsafe { out.as_ptr().copy_from_nonoverlapping(places.as_ptr().cast(), count) };
-            }
-            Ok(())
-        })();
-        if result.is_err() {
-            let Load { tasks, bytes } = Load::of_many(item_size, count);
-            self.give_room(tasks, bytes);
-        }
-        result
-    }
-
-    fn make_and_push_all(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        bytes: u64,
-        spec: Option<&Shared<Spec>>,
-        handles: bool,
-        places: &mut [std::mem::MaybeUninit<Entry>],
-    ) -> Result<()> {
-        for made in 0..places.len() {
-            match self.make(self.as_owner(), make_work(made), bytes, spec, handles) {
-                Ok(task) => {
-                    places[made].write(task);
-                }
-                Err(error) => {
-                    self.discard_all(&places[..made], handles);
-                    return Err(error);
-                }
-            }
-        }
-        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
-        // SAFETY: all places were written above.
-        let tasks = unsafe { &*(ptr::from_ref(places) as *const [Entry]) };
-        if let Err(refused) = self.inbox.push_all(lane, tasks) {
-            self.discard_all(places, handles);
-            return Err(self.refusal(Unaccepted::Refused(refused)));
-        }
-        self.announce(lane);
-        self.sample();
-        if self.look_for_a_worker(tasks.len()) == Notified::Stranded
-            && self.withdraw_all(lane, tasks)
-        {
-            self.discard_all(places, handles);
-            return Err(self.refusal(Unaccepted::NoThread));
-        }
-        Ok(())
-    }
-
-    /// Takes a batch back that nobody will run; false if somebody has begun with it: then
-    /// what was taken back stays cancelled.
-    #[cold]
-    fn withdraw_all(&self, lane: Lane, tasks: &[Entry]) -> bool {
-        // The newest first: each is the last of the lane then.
-        let mut withdrawn = 0;
-        for &task in tasks.iter().rev() {
-            if !self.inbox.take_back(lane, task) {
-                break;
-            }
-            withdrawn += 1;
-        }
-        let begun = tasks.len() - withdrawn;
-        for &task in if begun == 0 { &[] } else { &tasks[begun..] } {
-            // SAFETY: the queue's reference, which it has given up.
-            let task = unsafe { TaskRef::from_raw(task) };
-            let verdict = Verdict::new(Outcome::Cancelled);
-            task.settle_if(&task, |seen| seen.is_pending(), verdict);
-        }
-        self.end_if_done(); // as in `withdraw`
-        begun == 0
-    }
-
-    fn discard_all(&self, made: &[std::mem::MaybeUninit<Entry>], handles: bool) {
-        for task in made {
-            // SAFETY: each was written by `make_and_push_all` and is known to nobody else,
-            // but for the timers.
-            let task = unsafe { TaskRef::from_raw(task.assume_init()) };
-            // SAFETY: the handle's reference, if one was counted.
-            let handle = handles.then(|| unsafe { TaskRef::from_raw(task.as_ptr()) });
-            self.take_back(task, handle);
-        }
     }
 }
 

@@ -5,6 +5,7 @@ use super::inbox::{Lane, Refused as Refusal};
 use super::pool::Pool;
 use super::shutdown;
 use super::submit::Unaccepted;
+use crate::error;
 use crate::error::Result as OrError;
 use crate::future::bound::Load;
 use crate::future::cell::{Kind as TaskKind, TaskCell, TaskRef};
@@ -36,6 +37,7 @@ pub(super) static VTABLE: Vtable = Vtable {
     remote: None,
     parent: Some(&PARENT),
     view: None,
+    outside: Some(&super::commands::TABLE),
     destroy: shutdown::destroy,
 };
 
@@ -50,6 +52,10 @@ unsafe fn enqueue(owner: NonNull<Owner>, task: TaskRef, arrival: Arrival) -> Res
     }
     if arrival != Arrival::Held {
         pool.let_in(&task);
+    }
+    // One whose input failed only passes that on.
+    if task.is_command() && (task.kind() != TaskKind::Then || task.passes_bytes_on()) {
+        return pool.queue_command(task);
     }
     let lane = task.spec().map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
     let entry = task.into_raw();
@@ -75,6 +81,18 @@ impl Pool {
             // Work of the library's own waits for no room: it may be what makes some.
             bound.force(Load { tasks: 1, bytes: 0 });
         }
+    }
+
+    fn queue_command(&self, task: TaskRef) -> Result<(), Refused> {
+        let spec = task.shared_spec();
+        if self.accept_commands(std::slice::from_ref(&task), spec.as_ref()).is_ok() {
+            return Ok(());
+        }
+        self.give_room_of(&task);
+        self.disarm(&task);
+        let told = || error::with_last(|text| Verdict::because(Outcome::Broken, 0, text));
+        let verdict = self.verdict_for_refused(&task).unwrap_or_else(told);
+        Err(Refused { task, verdict: Some(verdict) })
     }
 
     /// How to settle a task that is not taken; None for a continuation, which can do without
@@ -109,7 +127,7 @@ static PARENT: ParentTable = ParentTable {
     // SAFETY: see above.
     check: |owner| unsafe { Pool::of(owner) }.check_takes_work(),
     // SAFETY: see above.
-    take_room: |owner, load| unsafe { Pool::of(owner) }.take_room_of_view(load),
+    take_room: |owner, load| unsafe { Pool::of(owner) }.take_room_elsewhere(load),
     // SAFETY: see above.
     try_take_room: |owner, load| unsafe { Pool::of(owner) }.try_take_room(load),
     // SAFETY: see above.

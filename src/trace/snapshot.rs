@@ -11,7 +11,9 @@ use super::stats::Totals;
 use crate::future::cell::TaskCell;
 use crate::future::extra::Spec;
 use crate::future::phase::Phase;
+use crate::platform::clock::Instant;
 use crate::shared::Shared;
+use crate::sync::Ordering;
 use std::fmt::{self, Write};
 
 /// Tasks that are shown one by one: those that run, then those that wait.
@@ -34,6 +36,17 @@ impl Task {
     pub(crate) fn queued(cell: &TaskCell, worker: Option<u32>, attempt: u32) -> Task {
         let spec = cell.shared_spec();
         Task { spec, age_ns: age_ns(cell.accepted_at()), run_ns: None, worker, attempt }
+    }
+}
+
+impl Task {
+    /// A command, which needs no worker.
+    pub(crate) fn command(cell: &TaskCell) -> Task {
+        let seen = cell.snapshot();
+        // Relaxed: a figure; 0 for the moment before it is known.
+        let began = cell.extra_in(seen).map_or(0, |extra| extra.started_at.load(Ordering::Relaxed));
+        let ran = Instant::now().0.saturating_sub(if began == 0 { u64::MAX } else { began });
+        Task { run_ns: (!seen.is_pending()).then_some(ran), ..Task::queued(cell, None, 1) }
     }
 }
 
@@ -88,7 +101,8 @@ impl Tasks {
 
 fn name_of(task: &Task) -> Option<&[u8]> {
     let spec = task.spec.as_ref()?;
-    [&spec.name, &spec.function].into_iter().find(|name| !name.is_empty()).map(|n| n.as_bytes())
+    let names = [spec.name.as_bytes(), spec.function.as_bytes()].into_iter();
+    names.chain(spec.program.as_deref().map(|program| program.name())).find(|name| !name.is_empty())
 }
 
 fn write_number(out: &mut dyn Write, number: Option<u64>) -> fmt::Result {

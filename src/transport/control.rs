@@ -1,9 +1,10 @@
-//! Messages on sockets: between host and supervisor, and beside each worker's link.
+//! Messages on sockets: between host and supervisor or keeper, and beside each worker's link.
 //!
 //! Each is one packet: its kind, then fields of fixed size, then at most one text. Descriptors
 //! that go with it are listed beside its kind. A packet that decodes holds exactly its fields.
 
 use super::bytes::{Fixed, Reader, Sink};
+use super::program::Step;
 
 /// The longest packet.
 pub(crate) const PACKET: usize = 512;
@@ -17,12 +18,14 @@ pub(crate) const TEXT_LIMIT: usize = 400;
 pub(crate) enum Role {
     Supervisor = 1,
     Worker = 2,
+    /// Starts commands.
+    Keeper = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Message<'a> {
     /// The first packet on every inherited socket. With it, to a
-    /// supervisor: config; to a worker: link, config.
+    /// supervisor: config; to a worker: link, config; to a keeper: nothing.
     Start { nonce: [u8; 16], protocol: u32, version: u32, role: Role, depth: u32 },
 
     /// Host → supervisor. With it: the worker's socket, link.
@@ -51,7 +54,15 @@ pub(crate) enum Message<'a> {
         oom: u32,
     },
 
-    /// Worker → host: look at the ring. Supervisor → host: it has understood what it is.
+    /// Host → keeper: starts a command, named by two numbers as a worker is. With it: a
+    /// `program::Request`, its output, its errors, its input if `input`, and the host's directory if
+    /// `directory`. Answered with `Spawned` or `NotExecuted`, later with `Exited`.
+    Execute { worker: u32, generation: u32, input: bool, directory: bool },
+    /// Keeper → host.
+    NotExecuted { worker: u32, generation: u32, step: Step, errno: i32 },
+
+    /// Worker → host: look at the ring. Supervisor → host: it has understood what it is. Host →
+    /// keeper, and back: is anybody there?
     Bell,
     /// Either way: an area that a record will name. With it: the area.
     Area { id: u64 },
@@ -66,6 +77,8 @@ const SPAWNED: u32 = 6;
 const NOT_SPAWNED: u32 = 7;
 const EXITED: u32 = 8;
 const AREA: u32 = 9;
+const EXECUTE: u32 = 10;
+const NOT_EXECUTED: u32 = 11;
 
 /// A BELL is the shortest packet there is.
 const BELL: &[u8] = &[0x42];
@@ -117,6 +130,12 @@ impl<'a> Message<'a> {
                 out.u64(max_rss)?;
                 out.u32(oom)
             }
+            Message::Execute { worker, generation, input, directory } => {
+                words(out, &[EXECUTE, worker, generation, input.into(), directory.into()])
+            }
+            Message::NotExecuted { worker, generation, step, errno } => {
+                words(out, &[NOT_EXECUTED, worker, generation, step as u32, errno as u32])
+            }
             Message::Bell => out.put(BELL),
             Message::Area { id } => {
                 out.u32(AREA)?;
@@ -144,6 +163,7 @@ impl<'a> Message<'a> {
                 role: match from.u32()? {
                     1 => Role::Supervisor,
                     2 => Role::Worker,
+                    3 => Role::Keeper,
                     _ => return None,
                 },
                 depth: from.u32()?,
@@ -153,11 +173,7 @@ impl<'a> Message<'a> {
                 worker: from.u32()?,
                 generation: from.u32()?,
                 signal: from.i32()?,
-                tree: match from.u32()? {
-                    0 => false,
-                    1 => true,
-                    _ => return None,
-                },
+                tree: flag(from)?,
             },
             READY => Message::Ready { pid: from.i32()? },
             REFUSED => Message::Refused { code: from.i32()?, text: from.counted(TEXT_LIMIT)? },
@@ -180,8 +196,28 @@ impl<'a> Message<'a> {
                 oom: from.u32()?,
             },
             AREA => Message::Area { id: from.u64()? },
+            EXECUTE => Message::Execute {
+                worker: from.u32()?,
+                generation: from.u32()?,
+                input: flag(from)?,
+                directory: flag(from)?,
+            },
+            NOT_EXECUTED => Message::NotExecuted {
+                worker: from.u32()?,
+                generation: from.u32()?,
+                step: Step::from_bits(from.u32()?)?,
+                errno: from.i32()?,
+            },
             _ => return None,
         })
+    }
+}
+
+fn flag(from: &mut Reader<'_>) -> Option<bool> {
+    match from.u32()? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 

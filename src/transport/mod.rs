@@ -15,6 +15,8 @@
 //! | `control` | messages on sockets |
 //! | `function` | how a function is named to another process |
 //! | `config` | what a pool tells its workers once |
+//! | `place` | which program workers are |
+//! | `program` | what a keeper of commands is told of one |
 //! | `bytes` | numbers and texts in all of these |
 //!
 //! # States of a slot
@@ -80,6 +82,9 @@ pub(crate) mod frame;
 pub(crate) mod function;
 #[cfg(not(loom))]
 pub(crate) mod link;
+#[cfg(not(loom))]
+pub(crate) mod place;
+pub(crate) mod program;
 pub(crate) mod ring;
 pub(crate) mod sleep;
 pub(crate) mod slot;

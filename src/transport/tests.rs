@@ -7,6 +7,7 @@ use super::frame::*;
 use super::function::FunctionRef;
 use super::fuzzing;
 use super::link::{HostSide, Link, RING, SLOTS, WorkerSide};
+use super::program::Step;
 use super::ring::Damaged;
 use super::sleep::Woken;
 use super::slot::{EMPTY, REVOKED, STARTED};
@@ -173,6 +174,8 @@ fn packets_round_trip() {
         Message::Refused { code: -3, text: &text[..400] },
         Message::Refused { code: -3, text: b"" },
         Message::Spawned { worker: 1, generation: 2, pid: 3 },
+        Message::Execute { worker: 1, generation: 2, input: true, directory: false },
+        Message::NotExecuted { worker: 1, generation: 2, step: Step::Directory, errno: 2 },
         Message::NotSpawned { worker: 1, generation: 2, errno: 11 },
         exited,
         Message::Bell,

@@ -67,7 +67,7 @@ fn receive_parts(task: Task) -> Option<Parts> {
     let [config, ..] = task.fds;
     let config = map_config(config?)?;
     let mut packet = [0u8; PACKET];
-    let (length, [socket, link, _]) = bootstrap::receive(&task.socket, &mut packet)?;
+    let (length, [socket, link, ..]) = bootstrap::receive(&task.socket, &mut packet)?;
     let Some(Message::Spawn { worker, .. }) = Message::decode(&packet[..length]) else {
         return None;
     };

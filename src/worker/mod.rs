@@ -10,6 +10,8 @@
 //! |---|---|
 //! | `bootstrap` | what is this process? |
 //! | `supervisor` | how do workers begin, and how do they end? |
+//! | `keeper` | how do commands begin, and how do they end? |
+//! | `outbox` | how does the host hear of it? |
 //! | `life` | how does a worker begin: limits, name, initializer? |
 //! | `run` | what does it do with a task? |
 //! | `functions` | which function is meant? |
@@ -37,6 +39,9 @@
 //! W5. The worker object and the owners of its slots stay until the process ends.
 //!
 //! # Ends
+//! A keeper of commands is a supervisor without a pool: one for a process, with one thread, and with
+//! nothing loaded. Its children are programs of the user's.
+//!
 //! A worker ends when it is told to (EXIT), when its link is damaged, with its supervisor
 //! (PR_SET_PDEATHSIG), and as its tasks have it. A supervisor ends when the host's side of its
 //! socket is closed or the host is gone, and kills all that it has made before.
@@ -50,7 +55,9 @@ pub(crate) mod registry;
 
 mod areas;
 mod functions;
+mod keeper;
 mod life;
+mod outbox;
 mod outcome;
 mod run;
 mod shipping;
@@ -78,6 +85,7 @@ pub(crate) fn run_if_worker() {
     let Some(task) = bootstrap::take_task() else { return };
     match task.role {
         Role::Supervisor => supervisor::run(task),
+        Role::Keeper => keeper::run(task),
         Role::Worker => {
             let code = life::run_executed(task).code();
             process::flush_streams();
@@ -97,6 +105,7 @@ pub(crate) fn run_as_worker() -> Result<()> {
     };
     match task.role {
         Role::Supervisor => supervisor::run(task),
+        Role::Keeper => keeper::run(task),
         Role::Worker => match life::run_executed(task) {
             life::End::Told => Ok(()),
             life::End::Failed => fail!(System, "the worker could not begin; its pool knows why"),

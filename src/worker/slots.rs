@@ -32,6 +32,7 @@ static VTABLE: Vtable = Vtable {
     remote: None,
     parent: None,
     view: None,
+    outside: None,
     destroy,
 };
 

@@ -7,6 +7,7 @@
 use super::bootstrap::Task;
 use super::code;
 use super::life::{self, Parts};
+use super::outbox::Outbox;
 use crate::error::{Error, Line, Lossy, Result};
 use crate::platform::clock::{self, Instant};
 use crate::platform::fault::crash_point;
@@ -22,7 +23,6 @@ use crate::transport::control::{Message, PACKET, Role};
 use crate::transport::entry::{self, Entry, NONCE, Nonce};
 use crate::transport::link::PROTOCOL;
 use crate::unwind::{self, contain};
-use std::collections::VecDeque;
 use std::ffi::CStr;
 
 /// Runs the supervisor. Not contained: modules that are loaded run code of the user's, and what is
@@ -64,7 +64,7 @@ pub(super) fn run(task: Task) -> ! {
     let Ok(children) = process::watch_children() else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor cannot watch processes"));
     };
-    let Ok(events) = Events::new(&supervisor.control, children, host) else {
+    let Ok(events) = Events::new(&supervisor.outbox.control, children, host) else {
         supervisor.refuse(code::SYSTEM, format_args!("the supervisor cannot wait for events"));
     };
     crash_point("loaded");
@@ -84,8 +84,8 @@ pub(super) fn run(task: Task) -> ! {
 
 /// In the child of a fork: becomes a worker. Not contained.
 fn be_worker(supervisor: Supervisor, number: u32, socket: Socket, link: Fd, parent: i32) -> ! {
-    let Supervisor { control, config, workers, pending } = supervisor;
-    drop((control, workers, pending));
+    let Supervisor { outbox, config, workers } = supervisor;
+    drop((outbox, workers));
     process::default_signals();
     process::lead_group(0);
     let end = life::run_parts(Parts { number, socket, link, config, parent });
@@ -94,11 +94,9 @@ fn be_worker(supervisor: Supervisor, number: u32, socket: Socket, link: Fd, pare
 }
 
 struct Supervisor {
-    control: Socket,
+    outbox: Outbox,
     config: &'static Shm,
     workers: Vec<Worker>,
-    /// Packets that the host's socket had no room for yet.
-    pending: VecDeque<([u8; PACKET], usize)>,
 }
 
 /// A worker that has not been collected.
@@ -143,19 +141,22 @@ impl<'a> Executed<'a> {
 
 // ---- events ----
 
-const CONTROL: u64 = 0;
-const CHILDREN: u64 = 1;
-const HOST: u64 = 2;
+/// How soon a socket without room is tried again.
+pub(super) const AGAIN_NS: u64 = 5_000_000;
 
-struct Events {
-    poller: Poller,
-    children: Fd,
+pub(super) const CONTROL: u64 = 0;
+pub(super) const CHILDREN: u64 = 1;
+pub(super) const HOST: u64 = 2;
+
+pub(super) struct Events {
+    pub(super) poller: Poller,
+    pub(super) children: Fd,
     /// Ends with the host also where a child that it has forked keeps its socket open.
     _host: Option<Fd>,
 }
 
 impl Events {
-    fn new(
+    pub(super) fn new(
         control: &Socket,
         children: Fd,
         host: Option<i32>,
@@ -180,20 +181,13 @@ impl Supervisor {
         // Without it a worker's orphans are init's, and outlive it: nothing else is lost.
         let _ = process::become_subreaper();
         clock::prepare(); // for the workers, too
-        Some(Supervisor {
-            control: task.socket,
-            config,
-            workers: Vec::new(),
-            pending: VecDeque::new(),
-        })
+        Some(Supervisor { outbox: Outbox::new(task.socket), config, workers: Vec::new() })
     }
 
     /// Waits, and does what there is to do; at most one worker is made.
     fn step(&mut self, events: &Events, program: &Executed<'_>, method: StartMethod) -> Deed {
-        self.send_pending();
-        /// How soon a socket without room is tried again.
-        const AGAIN_NS: u64 = 5_000_000;
-        let deadline = (!self.pending.is_empty()).then(|| Instant::now().plus(AGAIN_NS));
+        self.outbox.send_pending();
+        let deadline = self.outbox.is_behind().then(|| Instant::now().plus(AGAIN_NS));
         let mut tokens = [0; BATCH];
         let count = events.poller.wait(&mut tokens, deadline);
         let mut deed = Deed::Wait;
@@ -218,7 +212,7 @@ impl Supervisor {
     fn obey(&mut self, program: &Executed<'_>, method: StartMethod) -> Deed {
         let mut packet = [0u8; PACKET];
         let mut fds = [const { None }; MOST_FDS];
-        let length = match self.control.receive(&mut packet, &mut fds) {
+        let length = match self.outbox.control.receive(&mut packet, &mut fds) {
             Ok(Some(length)) => length,
             Ok(None) => self.end(),
             Err(Errno(libc::EAGAIN | libc::EINTR)) => return Deed::Wait,
@@ -228,7 +222,7 @@ impl Supervisor {
         };
         match Message::decode(&packet[..length]) {
             Some(Message::Spawn { worker, generation }) => {
-                let [socket, link, _] = fds;
+                let [socket, link, ..] = fds;
                 let (Some(socket), Some(link)) = (socket, link) else {
                     self.tell(Message::NotSpawned { worker, generation, errno: libc::EMFILE });
                     return Deed::Wait;
@@ -392,27 +386,9 @@ impl Supervisor {
     // ---- telling ----
 
     fn tell(&mut self, message: Message<'_>) {
-        self.send_pending();
-        let packet = message.encode();
-        let bytes = packet.as_bytes();
-        if self.pending.is_empty() && !is_full(self.control.send(bytes, &[])) {
-            return;
-        }
-        let mut kept = [0; PACKET];
-        kept[..bytes.len()].copy_from_slice(bytes);
-        if self.pending.try_reserve(1).is_err() {
+        if self.outbox.tell(message).is_err() {
             // The host must not miss an end: it hears of this one by ours.
             self.end();
-        }
-        self.pending.push_back((kept, bytes.len()));
-    }
-
-    fn send_pending(&mut self) {
-        while let Some((packet, length)) = self.pending.front() {
-            if is_full(self.control.send(&packet[..*length], &[])) {
-                return;
-            }
-            self.pending.pop_front();
         }
     }
 
@@ -420,24 +396,19 @@ impl Supervisor {
     fn refuse(&mut self, code: i32, text: std::fmt::Arguments<'_>) -> ! {
         let line = Line::of(text);
         self.tell(Message::Refused { code, text: line.as_bytes() });
-        self.send_pending();
+        self.outbox.send_pending();
         // A socket that is closed with orders unread resets its other side, which then sees that
         // before the refusal: so the host is the first to let go.
         const PATIENCE_NS: u64 = 10_000_000_000;
         let deadline = Instant::now().plus(PATIENCE_NS);
         let mut packet = [0u8; PACKET];
-        while let Ok(true) = self.control.wait_readable(Some(deadline)) {
+        while let Ok(true) = self.outbox.control.wait_readable(Some(deadline)) {
             let mut fds = [const { None }; MOST_FDS];
-            match self.control.receive(&mut packet, &mut fds) {
+            match self.outbox.control.receive(&mut packet, &mut fds) {
                 Ok(Some(_)) | Err(Errno(libc::EAGAIN | libc::EINTR | libc::EPROTO)) => {}
                 Ok(None) | Err(_) => break,
             }
         }
         process::leave(1)
     }
-}
-
-/// Whether a message was not taken, and will be. A host that is gone is seen elsewhere.
-fn is_full(answer: std::result::Result<(), Errno>) -> bool {
-    matches!(answer, Err(Errno(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM)))
 }

@@ -515,7 +515,7 @@ static void count_lines(int32_t level, const char *message, void *arg)
 {
     (void)level;
     (void)arg;
-    if (strstr(message, "nobody has its future") != NULL)
+    if (strstr(message, "nobody has seen it") != NULL)
         atomic_fetch_add(&lines, 1);
 }
 

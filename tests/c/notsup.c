@@ -1,17 +1,6 @@
 /* What comes with a later version is refused with CFUT_ENOTSUP, and harms nothing. */
 #include "parts.h"
 
-static void command_tasks(void)
-{
-    cfut_task *task = NULL, *plain = task_of(nothing_task);
-    CHECK_ERROR(cfut_task_new_command("/bin/true", &task), CFUT_ENOTSUP, "command");
-    CHECK(task == NULL);
-    CHECK_ERROR(cfut_task_add_arg(plain, "x"), CFUT_ENOTSUP, "command");
-    CHECK_ERROR(cfut_task_add_env(plain, "X", "y"), CFUT_ENOTSUP, "command");
-    CHECK_ERROR(cfut_task_set_text(plain, CFUT_TASK_DIRECTORY, "/"), CFUT_ENOTSUP, "command");
-    cfut_task_free(plain);
-}
-
 /* An option for another kind of executor is refused when it is used, never ignored. */
 static void options_of_process_pools(void)
 {
@@ -66,5 +55,4 @@ static void unknown_keys(void)
     check_close(pool);
 }
 
-CHECK_MAIN(CASE(command_tasks), CASE(options_of_process_pools), CASE(task_keys_of_processes),
-           CASE(unknown_keys))
+CHECK_MAIN(CASE(options_of_process_pools), CASE(task_keys_of_processes), CASE(unknown_keys))

@@ -5,6 +5,7 @@ mod event_loop;
 mod fetch_urls;
 mod pipeline;
 mod resize_images;
+mod run_commands;
 
 use crate::json::Json;
 use crate::support::{build_with, library_dir, program, root, run, succeed, work_dir};
@@ -53,7 +54,7 @@ fn has_processes() -> bool {
 
 #[test]
 fn help_goes_to_stdout() {
-    for name in ["crash_lab", "event_loop", "log_summary", "pipeline", "primes"] {
+    for name in ["crash_lab", "event_loop", "log_summary", "pipeline", "primes", "run_commands"] {
         let (code, printed, complaint) = result(example(name).arg("--help"));
         assert_eq!((code, complaint.as_str()), (0, ""));
         assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
@@ -225,12 +226,14 @@ fn log_summary_refuses_bad_arguments() {
 #[test]
 fn a_full_disk_is_noticed() {
     let empty = directory("full_disk");
+    let commands = run_commands::commands_in(&directory("full_disk_commands"), "echo x\n");
     for (name, arguments) in [
         ("crash_lab", vec![Path::new("refuse")]),
         ("event_loop", vec![Path::new("7")]),
         ("log_summary", vec![&empty]),
         ("pipeline", vec![&empty, &directory("full_disk_results")]),
         ("primes", vec![Path::new("7")]),
+        ("run_commands", vec![&commands]),
     ] {
         let program = example(name);
         let mut shell = Command::new("sh");

@@ -16,3 +16,10 @@ suite!(intruders: variable_is_not_enough, sockets_of_others, program_with_other_
 // Needs a library that can crash on demand: step `crashes` of .ci/steps.
 #[cfg(feature = "fault-injection")]
 suite!(crash_points: killed, invalid_access, aborted, exits, stopped);
+#[cfg(feature = "fault-injection")]
+suite!(
+    crash_keepers: before_it_is_ready,
+    at_the_first_start,
+    at_a_later_start,
+    before_it_tells_of_an_end,
+);

@@ -35,6 +35,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("limited", &["open", "future", "platform", "trace"]),
     // Runs in its callers' threads.
     ("loops", &["open", "future", "platform", "trace"]),
+    // Programs as tasks: knows no executor, only that one may keep a lane.
+    ("command", &["open", "future", "platform", "transport"]),
     // The arms: no logic, no system.
     ("executor", &["open", "future", "limited", "loops", "process_pool", "thread_pool", "trace"]),
     // Above every kind of executor, by their one interface.
@@ -43,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "ffi",
         &[
             "open",
+            "command",
             "executor",
             "future",
             "log",

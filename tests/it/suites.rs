@@ -357,7 +357,6 @@ suite!(
 
 suite!(
     notsup:
-    command_tasks,
     options_of_process_pools,
     task_keys_of_processes,
     unknown_keys,

@@ -42,6 +42,7 @@ static HOUSE: Vtable = Vtable {
     remote: None,
     parent: None,
     view: None,
+    outside: None,
     // SAFETY: made by try_box; the last reference is gone.
     destroy: |owner| unsafe { memory::drop_box(owner.cast::<House>()) },
 };

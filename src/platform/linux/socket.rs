@@ -12,7 +12,7 @@ use std::ptr;
 pub(crate) struct Socket(Fd);
 
 /// The most descriptors that go with a message.
-pub(crate) const MOST_FDS: usize = 3;
+pub(crate) const MOST_FDS: usize = 5;
 
 /// Room for one control message with `MOST_FDS` descriptors, aligned as the kernel wants it.
 #[repr(C, align(8))]

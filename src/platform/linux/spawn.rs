@@ -18,6 +18,8 @@
 //! handler of the host's runs in the child. Cancellation is disabled, for the child shares the
 //! calling thread's control block.
 
+pub(crate) mod command;
+
 use super::fd::Fd;
 use super::thread::without_cancellation;
 use crate::platform::Errno;
@@ -62,7 +64,7 @@ pub(crate) fn exec_detached(program: &Program<'_>) -> Result<i32, Errno> {
         let blocked = AllSignals::block();
         // SAFETY: `intermediate` keeps the module's rules, on a stack that lasts until it is
         // gone; the plan lasts as long, because this thread sleeps meanwhile.
-        let pid = unsafe { clone_vfork(intermediate, stacks.first(), 0, &plan) };
+        let pid = unsafe { clone_vfork(intermediate, stacks.first(), 0, plan.as_argument()) };
         drop(blocked);
         let pid = pid?;
         // SAFETY: the intermediate, which has ended or is about to.
@@ -79,7 +81,7 @@ pub(crate) fn exec_child(program: &Program<'_>) -> Result<i32, Errno> {
     let plan = Plan::new(program, &words, Standing::Group, ptr::null_mut());
     let blocked = AllSignals::block();
     // SAFETY: as in `exec_detached`.
-    let pid = unsafe { clone_vfork(execute, stacks.first(), libc::SIGCHLD, &plan) };
+    let pid = unsafe { clone_vfork(execute, stacks.first(), libc::SIGCHLD, plan.as_argument()) };
     drop(blocked);
     let pid = pid?;
     // Relaxed, here and below: this thread slept until the child had written it.
@@ -120,9 +122,13 @@ type Main = extern "C" fn(*mut c_void) -> i32;
 
 /// # Safety
 /// `main` keeps the rules of the module's head and `stack` is the end of one.
-unsafe fn clone_vfork(main: Main, stack: *mut u8, signal: i32, plan: &Plan) -> Result<i32, Errno> {
+unsafe fn clone_vfork(
+    main: Main,
+    stack: *mut u8,
+    signal: i32,
+    argument: *mut c_void,
+) -> Result<i32, Errno> {
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | signal;
-    let argument = ptr::from_ref(plan).cast_mut().cast();
     // SAFETY: by the contract; the kernel wakes this thread when the child has let go of the
     // memory.
     let pid = unsafe { libc::clone(main, stack.cast(), flags, argument) };
@@ -188,6 +194,11 @@ impl Plan {
             pid: AtomicI32::new(0),
             error: AtomicI32::new(0),
         }
+    }
+
+    /// For `clone_vfork`.
+    fn as_argument(&self) -> *mut c_void {
+        ptr::from_ref(self).cast_mut().cast()
     }
 
     fn outcome(&self) -> Result<i32, Errno> {
@@ -289,7 +300,7 @@ extern "C" fn intermediate(argument: *mut c_void) -> i32 {
     // SAFETY: the plan, which outlasts this process: its maker sleeps.
     let plan = unsafe { &*argument.cast::<Plan>() };
     // SAFETY: as in `exec_detached`.
-    match unsafe { clone_vfork(execute, plan.stack, 0, plan) } {
+    match unsafe { clone_vfork(execute, plan.stack, 0, plan.as_argument()) } {
         Ok(pid) => {
             plan.pid.store(pid, Ordering::Relaxed);
             if plan.error.load(Ordering::Relaxed) != 0 {
@@ -356,11 +367,20 @@ unsafe fn prepare(plan: &Plan) -> Result<(), ()> {
 /// # Safety
 /// As `prepare`.
 unsafe fn default_dispositions() {
-    // SAFETY: as in the contract; zeroed is SIG_DFL without flags.
-    unsafe {
-        let default: libc::sigaction = std::mem::zeroed();
-        for signal in 1..=64 {
-            libc::sigaction(signal, &default, ptr::null_mut());
+    /// As the kernel has it: no handler, which is SIG_DFL, no flags, an empty mask.
+    const DEFAULT: [u64; 4] = [0; 4];
+    for signal in 1..=64 {
+        // Not by the C library, which keeps two of them to itself.
+        // SAFETY: as in the contract; reads one struct and writes none.
+        unsafe {
+            let nothing = ptr::null_mut::<c_void>();
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &DEFAULT,
+                nothing,
+                size_of::<KernelSet>(),
+            );
         }
     }
 }
@@ -446,7 +466,7 @@ unsafe fn number(mut name: *const u8) -> i32 {
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
-    use crate::platform::socket::Socket;
+    use crate::platform::socket::{MOST_FDS, Socket};
 
     fn program<'a>(path: &'a CStr, argv: &'a [&'a CStr], socket: &'a Socket) -> Program<'a> {
         Program { path, argv, envp: &[], directory: None, socket: socket.fd() }
@@ -460,7 +480,7 @@ mod tests {
         drop(theirs);
         let mut text = [0; 256];
         assert_eq!(ours.wait_readable(None), Ok(true));
-        let length = ours.receive(&mut text, &mut [None, None, None]).expect("text");
+        let length = ours.receive(&mut text, &mut [const { None }; MOST_FDS]).expect("text");
         (pid, text[..length.unwrap_or(0)].to_vec())
     }
 

@@ -1,0 +1,44 @@
+//! Which program supervisors, workers and keepers of commands are, unless the user names one.
+
+use super::entry;
+use crate::error::{Error, Line, Lossy, Result};
+use crate::platform::module;
+use std::ffi::CString;
+use std::fmt::Write;
+
+/// A program of the library's.
+pub(crate) struct Place {
+    pub(crate) path: CString,
+    /// It is this program: functions of its own can be reached there.
+    pub(crate) is_this: bool,
+}
+
+/// This program, if it keeps its workers from going on in its main(), else cfutures-worker. None:
+/// it is not beside the library.
+pub(crate) fn find() -> Result<Option<Place>> {
+    if entry::guarded() {
+        return Ok(Some(Place { path: copy(b"/proc/self/exe")?, is_this: true }));
+    }
+    let Some(directory) = module::own_directory() else { return Ok(None) };
+    for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
+        let mut line = Line::new();
+        let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
+        let path = copy(line.as_bytes())?;
+        if module::is_program(&path) {
+            return Ok(Some(Place { path, is_this: false }));
+        }
+    }
+    Ok(None)
+}
+
+/// A text as the C library takes it.
+pub(crate) fn copy(text: &[u8]) -> Result<CString> {
+    let no_memory = |_| Error::no_memory("a worker's command line", text.len());
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(text.len() + 1).map_err(no_memory)?;
+    bytes.extend_from_slice(text);
+    match CString::new(bytes) {
+        Ok(text) => Ok(text),
+        Err(_) => crate::error::fail!(Invalid, "a NUL in the worker's command line"),
+    }
+}
