@@ -81,13 +81,18 @@ static void strand_of_100000(void)
 {
     cfut_executor *pool = check_pool(2), *view = view_of(pool, 1);
     gate gate = GATE_CLOSED;
-    atomic_int count = 0, *to = &count;
-    gate_hold(view, &gate);
+    atomic_int count = 0, **items = calloc(100000, sizeof *items);
+    cfut_task *task = task_of(count_task);
+    CHECK(items != NULL);
     for (int i = 0; i < 100000; i++)
-        CHECK_OK(cfut_submit(view, count_task, &to, sizeof to, NULL));
+        items[i] = &count;
+    gate_hold(view, &gate);
+    CHECK_OK(cfut_submit_many(view, task, items, sizeof *items, 100000, NULL));
     latch_open(&gate.open);
     close_both(view, pool);
     CHECK_EQ(atomic_load(&count), 100000);
+    cfut_task_free(task);
+    free(items);
 }
 
 /* ---- every way in ---- */
