@@ -27,6 +27,10 @@ mod log;
 mod loops;
 #[cfg(not(loom))]
 mod map;
+// What of it has a model.
+#[cfg(loom)]
+#[path = "map/hold.rs"]
+mod map_hold;
 mod platform;
 #[cfg(not(loom))]
 mod process_pool;

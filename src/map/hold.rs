@@ -122,3 +122,69 @@ mod tests {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::{UnsafeCell, explore};
+    use loom::sync::Arc;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    /// A map whose inside tells if two are in it, and how often it was ended.
+    struct Map {
+        hold: Hold,
+        inside: UnsafeCell<usize>,
+        ended: AtomicUsize,
+    }
+
+    impl Map {
+        fn end(&self) {
+            self.inside.with_mut(|_| ());
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+
+        /// A read, which carries out what was wished meanwhile. False: another call had it.
+        fn read(&self) -> bool {
+            if !self.hold.take() {
+                return false;
+            }
+            self.inside.with_mut(|_| ());
+            if self.hold.give().is_some() {
+                self.end();
+            }
+            true
+        }
+    }
+
+    /// Ended while it is read, by another thread: once, by one of the two, with nobody else inside.
+    fn ended_while_it_is_read(wish: Wish) {
+        explore(None, move || {
+            let map = Arc::new(Map {
+                hold: Hold::held(),
+                inside: UnsafeCell::new(0),
+                ended: AtomicUsize::new(0),
+            });
+            assert_eq!(map.hold.give(), None);
+            let reader = Arc::clone(&map);
+            let reader = thread::spawn(move || {
+                reader.read();
+            });
+            if map.hold.end(wish) {
+                map.end();
+            }
+            reader.join().expect("reader");
+            assert_eq!(map.ended.load(Ordering::Relaxed), 1);
+        });
+    }
+
+    #[test]
+    fn map_freed_while_it_is_read() {
+        ended_while_it_is_read(Wish::Free);
+    }
+
+    #[test]
+    fn map_detached_while_it_is_read() {
+        ended_while_it_is_read(Wish::Detach);
+    }
+}

@@ -4,6 +4,7 @@ use super::{directory, example, refuses, result};
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// A file of commands in a directory.
 pub(super) fn commands_in(directory: &Path, lines: &str) -> PathBuf {
