@@ -207,7 +207,9 @@ impl Pool {
         if state.killing || live >= most && (live >= most * 2 || !self.has_used_up(state)) {
             return false;
         }
-        let (mut usable, mut starting, mut idle, mut waiting) = (0, 0, 0, state.backlog.len());
+        // At rest all that is left there was settled: a worker would have nothing to do.
+        let backlog = if self.is_settled() { 0 } else { state.backlog.len() };
+        let (mut usable, mut starting, mut idle, mut waiting) = (0, 0, 0, backlog);
         for child in state.children() {
             match child.phase {
                 Life::Starting => (usable, starting) = (usable + 1, starting + 1),

@@ -418,6 +418,24 @@ static void threads_in_workers(void)
     check_close(pool);
 }
 
+/* No worker is made for what nobody wants any more. */
+static void cancelled_before_a_worker_is_ready(void)
+{
+    enum { TASKS = 40 };
+    cfut_executor *pool = check_process_pool(2);
+    cfut_future *futures[TASKS];
+    for (int i = 0; i < TASKS; i++)
+        CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &futures[i]));
+    for (int i = TASKS - 1; i >= 0; i--) {
+        (void)cfut_future_cancel(futures[i], CFUT_CANCEL_PENDING); /* some may have run */
+        cfut_future_release(futures[i]);
+    }
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    CHECK(check_stat(pool, CFUT_STAT_WORKERS_STARTED) <= 4);
+    check_unwatch(pool);
+    cfut_executor_release(pool);
+}
+
 static void several_pools_at_once(void)
 {
     cfut_executor *pools[4];
@@ -571,5 +589,5 @@ CHECK_MAIN_WORKER(board_make(), CASE(options_of_thread_pools), CASE(values_out_o
                   CASE(idle_workers_all_leave), CASE(tasks_per_worker), CASE(warm_starts_them_all),
                   CASE(death_breaks_the_pool_if_asked), CASE(memory_limit_is_told),
                   CASE(nested_at_most_eight_deep), CASE(threads_in_workers),
-                  CASE(several_pools_at_once), CASE(pool_in_a_forked_child), CASE(snapshot_is_json),
+                  CASE(cancelled_before_a_worker_is_ready), CASE(several_pools_at_once), CASE(pool_in_a_forked_child), CASE(snapshot_is_json),
                   CASE(nothing_is_left))

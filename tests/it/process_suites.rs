@@ -157,6 +157,7 @@ suite!(
     memory_limit_is_told,
     nested_at_most_eight_deep,
     threads_in_workers,
+    cancelled_before_a_worker_is_ready,
     several_pools_at_once,
     pool_in_a_forked_child,
     snapshot_is_json,

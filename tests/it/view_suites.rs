@@ -108,3 +108,20 @@ suite!(
     thread_that_ends_in_a_task,
     forked,
 );
+
+suite!(
+    process_combinations:
+    one_failure_among_results,
+    as_completed,
+    time_outs_and_cancels,
+    cancel_the_rest,
+    total_time_of_a_map,
+    continuations_and_callbacks,
+    maps_are_in_order,
+    endless_sources,
+    arrays_are_filled,
+    maps_in_tasks,
+    parallel_loops_are_whole,
+    commands_and_pipes,
+    pipes_through_all_kinds,
+);
