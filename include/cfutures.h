@@ -797,8 +797,8 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
  * cfut_promise_stop_requested(). A loop that nobody runs does nothing: who waits for its tasks
  * waits.
  *
- * Of the options CFUT_OPT_QUEUE_LIMIT, _QUEUE_BYTES, _FULL_POLICY (BLOCK or REJECT), _FULL_TIMEOUT_NS
- * and _NAME are for loops. Tasks of the loop itself never wait for room; a thread that is to run the
+ * Of the options CFUT_OPT_QUEUE_LIMIT, _QUEUE_BYTES, _FULL_POLICY (BLOCK or REJECT), _FULL_TIMEOUT_NS,
+ * _NAME and _TRACE_FILE are for loops. Tasks of the loop itself never wait for room; a thread that is to run the
  * loop does, outside of cfut_loop_run(), and should rather have CFUT_FULL_REJECT.
  *
  * cfut_executor_shutdown() waits until others have run what is queued. The last
@@ -807,7 +807,8 @@ cfut_status cfut_executor_snapshot(struct cfut_executor *executor,
  *
  * @param options borrowed and copied; NULL: all defaults.
  * @param out owned. Written on CFUT_OK only.
- * @return CFUT_OK; CFUT_EINVAL: NULL out; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for loops.
+ * @return CFUT_OK; CFUT_EINVAL: NULL out; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for loops;
+ * CFUT_ESYS: the trace file cannot be opened.
  * Thread: any. Blocks: no. Since: 0.1.
  */
 CFUT_API

@@ -25,8 +25,8 @@ use std::ffi::c_int;
 /// cfut_promise_stop_requested(). A loop that nobody runs does nothing: who waits for its tasks
 /// waits.
 ///
-/// Of the options CFUT_OPT_QUEUE_LIMIT, _QUEUE_BYTES, _FULL_POLICY (BLOCK or REJECT), _FULL_TIMEOUT_NS
-/// and _NAME are for loops. Tasks of the loop itself never wait for room; a thread that is to run the
+/// Of the options CFUT_OPT_QUEUE_LIMIT, _QUEUE_BYTES, _FULL_POLICY (BLOCK or REJECT), _FULL_TIMEOUT_NS,
+/// _NAME and _TRACE_FILE are for loops. Tasks of the loop itself never wait for room; a thread that is to run the
 /// loop does, outside of cfut_loop_run(), and should rather have CFUT_FULL_REJECT.
 ///
 /// cfut_executor_shutdown() waits until others have run what is queued. The last
@@ -35,7 +35,8 @@ use std::ffi::c_int;
 ///
 /// @param options borrowed and copied; NULL: all defaults.
 /// @param out owned. Written on CFUT_OK only.
-/// @return CFUT_OK; CFUT_EINVAL: NULL out; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for loops.
+/// @return CFUT_OK; CFUT_EINVAL: NULL out; CFUT_ENOMEM; CFUT_ENOTSUP: an option that is not for loops;
+/// CFUT_ESYS: the trace file cannot be opened.
 /// Thread: any. Blocks: no. Since: 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn cfut_loop_new(
@@ -72,7 +73,6 @@ fn config(options: &Options) -> Result<Config> {
         &[],
         why,
     )?;
-    options.refuse(&[], &[keys::OPT_TRACE_FILE], "of a later version")?;
     if options.initializer.is_some() || options.hooks.is_some() {
         return fail!(NotSupported, "initializers and worker hooks are {why}");
     }
@@ -92,6 +92,7 @@ fn config(options: &Options) -> Result<Config> {
         full_policy,
         full_timeout: options.get(keys::OPT_FULL_TIMEOUT_NS).unwrap_or(-1),
         name: options.text(keys::OPT_NAME)?,
+        trace_file: options.text(keys::OPT_TRACE_FILE)?,
     })
 }
 

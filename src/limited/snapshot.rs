@@ -4,12 +4,10 @@ use super::view::View;
 use crate::future::cell::TaskRef;
 use crate::future::remote;
 use crate::future::state::Life;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::trace::figures::{Figure, age_ns};
+use crate::trace::snapshot::{Head, Task, Tasks};
 use crate::trace::stats::Totals;
 use std::fmt::{self, Write};
-
-/// Waiting tasks that a snapshot shows one by one.
-const SHOWN: usize = 100;
 
 /// How many tasks of a view wait, here or with the parent, and run; and since when the oldest
 /// waits, in ticks.
@@ -80,42 +78,37 @@ impl View {
         let mut totals = Totals::default();
         totals.add(&self.tally);
         let counts = self.counts();
-        let phase = self.gate.lock().phase;
-        write!(
-            out,
-            "{{\"kind\":\"limited\",\"phase\":\"{phase:?}\",\"max_running\":{},\"submitted\":{},\
-             \"queued\":{},\"running\":{},\"succeeded\":{},\"failed\":{},\"cancelled\":{},\
-             \"expired\":{},\"crashed\":{},\"oldest_queued_ns\":{},\"placed\":[",
-            self.most,
-            totals.submitted,
-            counts.queued,
-            counts.running,
-            totals.succeeded,
-            totals.failed,
-            totals.cancelled,
-            totals.expired,
-            totals.crashed,
-            counts.oldest.map_or(0, age_ns)
-        )?;
-        let mut comma = "";
-        for (task, life) in self.placed().take(SHOWN) {
-            write_task(out, comma, &task, life)?;
-            comma = ",";
+        let mut tasks = Tasks::new();
+        for (task, life) in self.placed().take(tasks.room()) {
+            // Since when it runs the parent knows.
+            let running = life != Life::Pending;
+            tasks.push(Task { running, ..Task::queued(&task, None, 1) });
         }
-        out.write_str("],\"queue\":[")?;
-        let mut comma = "";
-        let gate = self.gate.lock();
-        for task in gate.waiting.tasks().take(SHOWN) {
-            write_task(out, comma, &task, task.snapshot().life())?;
-            comma = ",";
-        }
-        drop(gate);
-        out.write_str("]}")
+        let phase = {
+            let gate = self.gate.lock();
+            for task in gate.waiting.tasks().take(tasks.room()) {
+                tasks.push(Task::queued(&task, None, 1));
+            }
+            gate.phase
+        };
+        let head = Head {
+            kind: "limited",
+            name: b"",
+            phase,
+            broken: None,
+            max_workers: u64::from(self.most),
+            workers_started: 0,
+            totals,
+            queued: counts.queued,
+            running: counts.running,
+            stolen: 0,
+            // They are among those that run; the parent tells them apart.
+            detached: 0,
+            oldest_queued_ns: counts.oldest.map_or(0, age_ns),
+        };
+        head.write(out)?;
+        out.write_str(",\"workers\":[]")?;
+        tasks.write(out, head.all_tasks())?;
+        out.write_str("}")
     }
-}
-
-fn write_task(out: &mut dyn Write, comma: &str, task: &TaskRef, life: Life) -> fmt::Result {
-    write!(out, "{comma}{{\"age_ns\":{},\"name\":", age_ns(task.accepted_at()))?;
-    write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-    write!(out, ",\"state\":\"{life:?}\"}}")
 }

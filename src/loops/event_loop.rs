@@ -3,14 +3,16 @@
 use super::queue::State;
 use crate::error::{Error, Result, fail};
 use crate::future::bound::{Bound, FullPolicy};
+use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
 use crate::future::owner::{Owner, OwnerRef, attention};
 use crate::future::registry;
 use crate::future::timer::Timers;
 use crate::platform::pipe::Pipe;
 use crate::platform::{clock, fork, memory};
-use crate::sync::{AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
+use crate::sync::{AtomicI32, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
 use crate::trace::stats::Tally;
+use crate::trace::timeline::{Timeline, Watch};
 use std::ptr::NonNull;
 
 /// What a loop is made with.
@@ -23,6 +25,8 @@ pub(crate) struct Config {
     /// Negative: for ever.
     pub(crate) full_timeout: i64,
     pub(crate) name: Text,
+    /// Empty: no timeline.
+    pub(crate) trace_file: Text,
 }
 
 #[repr(C)]
@@ -41,6 +45,9 @@ pub(crate) struct Loop {
     pub(super) events: Futex32,
     pub(super) timers: Timers,
     pub(super) tally: Tally,
+    pub(super) timeline: Option<Timeline>,
+    /// The thread whose row in the timeline was named last.
+    named: AtomicI32,
     /// How often running tasks were told to stop; see `owner::Vtable`.
     pub(super) stop_level: AtomicU32,
 }
@@ -55,6 +62,7 @@ impl Loop {
     pub(crate) fn new(config: Config) -> Result<OwnerRef> {
         fork::watch();
         clock::prepare();
+        let timeline = Timeline::open(&config.trace_file, &config.name, true)?;
         let made = Loop {
             owner: Owner::new(&super::vtable::VTABLE, fork::generation()),
             this: NonNull::dangling(),
@@ -66,6 +74,8 @@ impl Loop {
             events: Futex32::new(0),
             timers: Timers::new(),
             tally: Tally::default(),
+            timeline,
+            named: AtomicI32::new(0),
             stop_level: AtomicU32::new(0),
         };
         let made =
@@ -113,6 +123,27 @@ impl Loop {
             // SAFETY: the reference that the handles had together.
             drop(unsafe { OwnerRef::adopt(self.as_owner()) });
         }
+    }
+
+    // ---- timeline ----
+
+    /// Writes a task that is about to be run to the timeline, if there is one, when the answer goes.
+    pub(super) fn watch(&self, task: &TaskRef, queued: u64) -> Option<Watch<'_>> {
+        let timeline = self.timeline.as_ref()?;
+        let row = timeline.here();
+        // Relaxed: a row that is named twice has the same name.
+        if self.named.swap(row.thread, Ordering::Relaxed) != row.thread {
+            timeline.name_worker(row, 0);
+        }
+        timeline.sample(|| self.load());
+        // SAFETY: started by the caller, and not called yet.
+        Some(unsafe { Watch::begin(timeline, task, clock::ticks_to_ns(queued)) })
+    }
+
+    /// Tasks that wait, and that run.
+    pub(super) fn load(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        (state.queued() as u64, (state.running + state.detached) as u64)
     }
 
     pub(super) fn is_inherited(&self) -> bool {

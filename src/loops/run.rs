@@ -19,6 +19,7 @@ use crate::platform::clock::{self, Instant};
 use crate::platform::thread;
 use crate::quiet;
 use crate::sync::{Ordering, Timeout};
+use crate::trace::timeline::Watch;
 use crate::unwind::{Contained, contain};
 use std::cell::Cell;
 use std::ptr::{self, NonNull};
@@ -187,10 +188,12 @@ impl Runner {
         }
         let ended = {
             let _user = InUser::enter();
+            let mut watch = contain(|| here.watch(&task, queued)).unwrap_or(None);
             let frame = Frame { task: task.as_ptr(), below: self.frames.get() };
             let _running = Running::enter(self, &frame);
             run::run_started(task, |task, code| {
                 if here.is_inherited() {
+                    watch.iter_mut().for_each(Watch::forget);
                     return None;
                 }
                 here.note_return(task, code);

@@ -121,6 +121,10 @@ impl Loop {
                 };
                 task.settle_if(&task, |seen| seen.is_pending(), verdict);
             }
+            if let Some(timeline) = &self.timeline {
+                timeline.sample_now(self.load());
+                timeline.close();
+            }
             // Release: pairs with the Acquire in `wait_for_end`.
             self.events.fetch_add(1, Ordering::Release);
             self.events.wake_all();

@@ -1,12 +1,10 @@
 //! What is going on in a loop: single figures, and everything as JSON.
 
 use super::event_loop::Loop;
-use crate::trace::figures::{Figure, age_ns, write_text};
+use crate::trace::figures::{Figure, age_ns};
+use crate::trace::snapshot::{Head, Task, Tasks};
 use crate::trace::stats::Totals;
 use std::fmt::{self, Write};
-
-/// Queued tasks that a snapshot shows one by one.
-const SHOWN: usize = 100;
 
 impl Loop {
     fn totals(&self) -> Totals {
@@ -47,35 +45,34 @@ impl Loop {
 
     /// Writes the loop's state as JSON.
     pub(crate) fn write_json(&self, out: &mut dyn Write) -> fmt::Result {
-        let totals = self.totals();
-        let oldest = self.oldest_queued_ns();
-        write!(out, "{{\"kind\":\"loop\",\"name\":")?;
-        write_text(out, self.config.name.as_bytes())?;
-        let state = self.state.lock();
-        write!(
-            out,
-            ",\"phase\":\"{:?}\",\"runners\":{},\"idle\":{},\"submitted\":{},\"queued\":{},\
-             \"running\":{},\"detached\":{},\"succeeded\":{},\"failed\":{},\"cancelled\":{},\
-             \"expired\":{},\"oldest_queued_ns\":{oldest},\"queue\":[",
-            state.phase,
-            state.runners,
-            state.sleepers,
-            totals.submitted,
-            state.queued(),
-            state.running,
-            state.detached,
-            totals.succeeded,
-            totals.failed,
-            totals.cancelled,
-            totals.expired,
-        )?;
-        let mut comma = "";
-        for task in state.entries().take(SHOWN) {
-            write!(out, "{comma}{{\"age_ns\":{},\"name\":", age_ns(task.accepted_at()))?;
-            write_text(out, task.spec().map_or(b"", |spec| spec.name.as_bytes()))?;
-            out.write_str("}")?;
-            comma = ",";
-        }
-        out.write_str("]}")
+        let oldest_queued_ns = self.oldest_queued_ns();
+        let mut tasks = Tasks::new();
+        let (phase, runners, idle, queued, running, detached) = {
+            let state = self.state.lock();
+            for task in state.entries().take(tasks.room()) {
+                tasks.push(Task::queued(task, None, 1));
+            }
+            let running = state.running + state.detached;
+            (state.phase, state.runners, state.sleepers, state.queued(), running, state.detached)
+        };
+        let head = Head {
+            kind: "loop",
+            name: self.config.name.as_bytes(),
+            phase,
+            broken: None,
+            // The threads that call cfut_loop_run are the user's.
+            max_workers: 0,
+            workers_started: 0,
+            totals: self.totals(),
+            queued: queued as u64,
+            running: running as u64,
+            stolen: 0,
+            detached: detached as u64,
+            oldest_queued_ns,
+        };
+        head.write(out)?;
+        write!(out, ",\"runners\":{runners},\"idle\":{idle},\"workers\":[]")?;
+        tasks.write(out, head.all_tasks())?;
+        out.write_str("}")
     }
 }

@@ -60,6 +60,7 @@ impl Pool {
             let State { started, stolen, average_ns, .. } = *state;
             (started, stolen, average_ns, state.supervisor.pid(), self.oldest_of_all(&state))
         };
+        let totals = self.totals();
         let head = Head {
             kind: "process_pool",
             name: self.config.name.as_bytes(),
@@ -67,7 +68,9 @@ impl Pool {
             broken: reason.as_ref().map(|reason| reason.text.as_bytes()),
             max_workers: u64::from(self.config.workers),
             workers_started,
-            totals: self.totals(),
+            queued: totals.queued(),
+            running: totals.running(),
+            totals,
             stolen,
             // Tasks are detached in their workers, and run until they are settled.
             detached: 0,
@@ -123,6 +126,7 @@ impl Pool {
                     }
                     let task = &handed.task;
                     let mut shown = Task::queued(task, Some(child.number), attempt_of(task));
+                    shown.running = running;
                     shown.run_ns = running.then(|| ran_ns(child, slot, now));
                     tasks.push(shown);
                 }

@@ -47,6 +47,8 @@ impl Pool {
             broken: reason.as_ref().map(|reason| reason.text.as_bytes()),
             max_workers: u64::from(self.sleep.limits().most),
             workers_started: self.roster.lock().started,
+            queued: totals.queued(),
+            running: totals.running() + self.detached_tasks(),
             stolen: totals.stolen,
             detached: self.detached_tasks(),
             oldest_queued_ns: self.oldest_of_all().map_or(0, age_ns),
@@ -123,6 +125,7 @@ impl Slot {
             tasks.push(Task {
                 spec: Some(named.spec.clone()),
                 age_ns: age_ns(named.accepted),
+                running: true,
                 run_ns: Some(age_ns(named.began)),
                 worker,
                 attempt: 1,
@@ -135,6 +138,7 @@ impl Slot {
             tasks.push(Task {
                 spec: None,
                 age_ns: run_ns,
+                running: true,
                 run_ns: Some(run_ns),
                 worker,
                 attempt: 1,

@@ -24,7 +24,8 @@ pub(crate) struct Task {
     /// Its options, for its name.
     pub(crate) spec: Option<Shared<Spec>>,
     pub(crate) age_ns: u64,
-    /// None: it waits.
+    pub(crate) running: bool,
+    /// None: it waits, or nobody knows.
     pub(crate) run_ns: Option<u64>,
     pub(crate) worker: Option<u32>,
     /// Which run of it this is, or will be.
@@ -35,7 +36,8 @@ impl Task {
     /// One that waits. The caller keeps it from ending meanwhile.
     pub(crate) fn queued(cell: &TaskCell, worker: Option<u32>, attempt: u32) -> Task {
         let spec = cell.shared_spec();
-        Task { spec, age_ns: age_ns(cell.accepted_at()), run_ns: None, worker, attempt }
+        let age_ns = age_ns(cell.accepted_at());
+        Task { spec, age_ns, running: false, run_ns: None, worker, attempt }
     }
 }
 
@@ -46,7 +48,8 @@ impl Task {
         // Relaxed: a figure; 0 for the moment before it is known.
         let began = cell.extra_in(seen).map_or(0, |extra| extra.started_at.load(Ordering::Relaxed));
         let ran = Instant::now().0.saturating_sub(if began == 0 { u64::MAX } else { began });
-        Task { run_ns: (!seen.is_pending()).then_some(ran), ..Task::queued(cell, None, 1) }
+        let running = !seen.is_pending();
+        Task { running, run_ns: running.then_some(ran), ..Task::queued(cell, None, 1) }
     }
 }
 
@@ -87,7 +90,7 @@ impl Tasks {
                 Some(name) => write_text(out, name)?,
                 None => out.write_str("null")?,
             }
-            let state = if task.run_ns.is_some() { "running" } else { "queued" };
+            let state = if task.running { "running" } else { "queued" };
             write!(out, ",\"state\":\"{state}\",\"age_ns\":{},\"run_ns\":", task.age_ns)?;
             write_number(out, task.run_ns)?;
             out.write_str(",\"worker\":")?;
@@ -121,6 +124,8 @@ pub(crate) struct Head<'a> {
     pub(crate) max_workers: u64,
     pub(crate) workers_started: u64,
     pub(crate) totals: Totals,
+    pub(crate) queued: u64,
+    pub(crate) running: u64,
     pub(crate) stolen: u64,
     /// Tasks whose functions have returned CFUT_DETACH; they are among those that run.
     pub(crate) detached: u64,
@@ -147,8 +152,8 @@ impl Head<'_> {
             ("max_workers", self.max_workers),
             ("workers_started", self.workers_started),
             ("submitted", totals.submitted),
-            ("queued", totals.queued()),
-            ("running", totals.running() + self.detached),
+            ("queued", self.queued),
+            ("running", self.running),
             ("detached", self.detached),
             ("succeeded", totals.succeeded),
             ("failed", totals.failed),
@@ -165,7 +170,7 @@ impl Head<'_> {
 
     /// Queued and running ones.
     pub(crate) fn all_tasks(&self) -> u64 {
-        self.totals.queued() + self.totals.running() + self.detached
+        self.queued + self.running
     }
 }
 

@@ -197,6 +197,80 @@ static void attempts_in_processes(void)
 /* ---- the call ---- */
 
 /* What it needs is told whatever the room is; more may be needed the next time. */
+/* ---- loops, views, commands ---- */
+
+static void loops_with_work(void)
+{
+    cfut_options *options = cfut_options_new();
+    cfut_executor *loop = NULL;
+    cfut_future *future;
+    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_NAME, "a loop"));
+    CHECK_OK(cfut_loop_new(options, &loop));
+    cfut_options_free(options);
+    future = submit_once(loop, task_named(nothing_task, "waits"), NULL, 0);
+    show(loop);
+    expect("queued", 1);
+    expect("tasks_omitted", 0);
+    puts("task waits queued - 1");
+    CHECK_STATUS(cfut_loop_run(loop, 0, CFUT_NOW, NULL), CFUT_TIMEOUT);
+    CHECK_OK(end_of(future));
+    (void)cfut_executor_shutdown(loop, 0, CFUT_NOW);
+    show(loop);
+    expect("succeeded", 1);
+    cfut_executor_release(loop);
+}
+
+static void views_with_work(void)
+{
+    gate gate = GATE_CLOSED, *at = &gate;
+    cfut_executor *pool = check_pool(2), *view = NULL;
+    cfut_future *first, *second;
+    CHECK_OK(cfut_limited_new(pool, 1, &view));
+    first = submit_once(view, task_named(gate_task, "runs"), &at, sizeof at);
+    second = submit_once(view, task_named(nothing_task, "waits"), NULL, 0);
+    latch_wait_for(&gate.entered, 1);
+    show(view);
+    expect("max_workers", 1);
+    expect("running", 1);
+    expect("queued", 1);
+    expect("tasks_omitted", 0);
+    puts("task runs running - 1");
+    puts("task waits queued - 1");
+    latch_open(&gate.open);
+    CHECK_OK(end_of(first));
+    CHECK_OK(end_of(second));
+    cfut_executor_release(view);
+    check_close(pool);
+}
+
+/* They run beside the workers. */
+static void commands_of_a_pool(void)
+{
+    for (int processes = 0; processes < 2; processes++) {
+        cfut_executor *pool = processes ? check_process_pool(1) : check_pool(1);
+        cfut_task *task = NULL;
+        cfut_future *first, *second = NULL;
+        CHECK_OK(cfut_task_new_command("sleep", &task));
+        CHECK_OK(cfut_task_add_arg(task, "1000"));
+        CHECK_OK(cfut_submit_task(pool, task, NULL, 0, &first));
+        CHECK_SOON(cfut_future_state(first) == CFUT_STATE_RUNNING);
+        CHECK_OK(cfut_task_set_text(task, CFUT_TASK_NAME, "the second"));
+        CHECK_OK(cfut_submit_task(pool, task, NULL, 0, &second));
+        show(pool);
+        expect("running", 1);
+        expect("queued", 1);
+        expect("tasks_omitted", 0);
+        puts("task sleep running - 1");
+        puts("task the second queued - 1");
+        CHECK_OK(cfut_future_cancel(second, CFUT_CANCEL_PENDING));
+        CHECK(cfut_future_cancel(first, CFUT_CANCEL_KILL) != CFUT_TOO_LATE);
+        CHECK_STATUS(end_of(first), CFUT_CANCELLED);
+        CHECK_STATUS(end_of(second), CFUT_CANCELLED);
+        cfut_task_free(task);
+        check_close(pool);
+    }
+}
+
 static void length_is_told(void)
 {
     cfut_executor *pool = check_pool(1);
@@ -379,6 +453,7 @@ static void statistics_of_processes(void)
 
 CHECK_MAIN_WORKER(board_make(), CASE(threads_at_work), CASE(tasks_that_run_tasks),
                   CASE(many_are_counted), CASE(detached_and_broken), CASE(processes_at_work),
-                  CASE(attempts_in_processes), CASE(length_is_told), CASE(snapshots_while_threads_run),
+                  CASE(attempts_in_processes), CASE(loops_with_work), CASE(views_with_work),
+                  CASE(commands_of_a_pool), CASE(length_is_told), CASE(snapshots_while_threads_run),
                   CASE(snapshots_while_processes_run), CASE(statistics_of_threads),
                   CASE(stolen_tasks_are_counted), CASE(statistics_of_processes))

@@ -107,6 +107,25 @@ static void tasks_of_threads(void)
     close_now(pool);
 }
 
+/* The thread that runs them is a row. */
+static void tasks_of_a_loop(void)
+{
+    cfut_options *options = cfut_options_new();
+    cfut_executor *loop = NULL;
+    printf("file %s\n", file_of(0));
+    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_TRACE_FILE, file_of(0)));
+    CHECK_OK(cfut_loop_new(options, &loop));
+    cfut_options_free(options);
+    for (int i = 0; i < 100; i++)
+        cfut_future_release(submit_once(loop, task_named(nothing_task, "looped"), NULL, 0));
+    CHECK_STATUS(cfut_loop_run(loop, 0, CFUT_NOW, NULL), CFUT_TIMEOUT);
+    expect("named looped", 100);
+    expect("rows", 1);
+    expect_as_counted(loop);
+    CHECK_OK(cfut_executor_shutdown(loop, 0, CFUT_FOREVER));
+    cfut_executor_release(loop);
+}
+
 static void names_are_escaped(void)
 {
     static const char *const names[] = { "say \"no\"", "back\\slash", "line\nend\ttab", "\x01\x1f\x7f",
@@ -428,7 +447,7 @@ static void other_processes_are_refused(void)
 }
 
 CHECK_MAIN_WORKER(board_make(), CASE(tasks_of_threads), CASE(names_are_escaped),
-                  CASE(names_of_functions), CASE(ends_of_every_kind), CASE(tasks_of_other_threads),
+                  CASE(names_of_functions), CASE(tasks_of_a_loop), CASE(ends_of_every_kind), CASE(tasks_of_other_threads),
                   CASE(tasks_of_processes), CASE(deaths_and_kills_of_processes), CASE(attempts_in_processes),
                   CASE(worker_processes_lack_the_file), CASE(threads_and_processes_share_a_file),
                   CASE(file_is_emptied), CASE(files_that_cannot_be_written),

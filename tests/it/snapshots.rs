@@ -27,6 +27,9 @@ snapshots!(
     detached_and_broken,
     processes_at_work,
     attempts_in_processes,
+    loops_with_work,
+    views_with_work,
+    commands_of_a_pool,
     length_is_told,
     snapshots_while_threads_run,
     snapshots_while_processes_run,
@@ -91,7 +94,7 @@ fn is_task(task: &Json, name: &str, state: &str, worker: &str, attempt: &str) ->
     named
         && there
         && task.get("state").text() == state
-        && (task.get("run_ns") == &Json::Null) == (state == "queued")
+        && (task.get("run_ns") == &Json::Null || state == "running")
         && number(task.get("attempt")).as_deref() == Some(attempt)
 }
 

@@ -25,6 +25,7 @@ timelines!(
     tasks_of_threads,
     names_are_escaped,
     names_of_functions,
+    tasks_of_a_loop,
     ends_of_every_kind,
     tasks_of_other_threads,
     tasks_of_processes,
