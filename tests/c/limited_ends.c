@@ -374,7 +374,7 @@ static void figures(void)
     CHECK_EQ(check_stat(view, CFUT_STAT_MAX_WORKERS), 3); /* the parent's */
     CHECK_EQ(check_stat(view, CFUT_STAT_BROKEN), 0);
     CHECK_OK(cfut_executor_snapshot(view, text, sizeof text, &length));
-    CHECK(strstr(text, "\"kind\":\"limited\"") && strstr(text, "\"max_running\":2"));
+    CHECK(strstr(text, "\"kind\":\"limited\"") && strstr(text, "\"max_workers\":2"));
     CHECK(strstr(text, "late one") != NULL);
     latch_add(&gate.open, 2);
     CHECK_OK(end_of(late));
