@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result, fail};
 use crate::future::cell::{TaskCell, TaskFn, TaskRef};
 use crate::future::extra::Spec;
+use crate::future::intake::Intake;
 use crate::future::make::{Data, Work};
 use crate::future::owner::{Kind as Executors, Owner, OwnerRef};
 use crate::limited::View;

@@ -81,6 +81,7 @@ pub(crate) mod expiry;
 pub(crate) mod extra;
 pub(crate) mod group;
 pub(crate) mod hook;
+pub(crate) mod intake;
 pub(crate) mod join;
 pub(crate) mod make;
 pub(crate) mod outside;

@@ -7,6 +7,7 @@ use crate::future::bound::Load;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::extra::Spec;
 use crate::future::hook::{Action, Home, Hook};
+use crate::future::intake::Intake;
 use crate::future::make::Work;
 use crate::future::owner::{Arrival, Refused};
 use crate::future::phase::Phase;
@@ -16,117 +17,14 @@ use crate::future::state::Outcome;
 use crate::shared::Shared;
 use std::ptr::NonNull;
 
-impl View {
-    /// Accepts or refuses a task. A closure's argument is the caller's again on an error.
-    pub(crate) fn submit(
-        &self,
-        work: Work<'_>,
-        bytes: u64,
-        spec: Option<&Shared<Spec>>,
-        handle: bool,
-    ) -> Result<Option<TaskRef>> {
-        let load = Load { tasks: 1, bytes };
-        self.take_room(load)?;
-        let made = self.make(work, bytes, spec, handle).and_then(|task| {
-            self.accept(&[task]).inspect_err(|_| self.unmake(task, handle))?;
-            Ok(task)
-        });
-        if made.is_err() {
-            self.give_room(load);
-        }
-        // SAFETY: the handle's reference, counted by `make`.
-        Ok(Some(made?).filter(|_| handle).map(|task| unsafe { TaskRef::from_raw(task) }))
-    }
-
-    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
-    /// written to `out` if it is given; without, they have none.
-    ///
-    /// # Safety
-    /// `out`, if given, has room for `count` pointers.
-    pub(crate) unsafe fn submit_many(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<()> {
-        self.take_room(Load::of_many(item_size, count))?;
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }
-    }
-
-    /// As `submit_many` if there is room for all of them, and else false.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    pub(crate) unsafe fn submit_many_if_room(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<bool> {
-        self.check_takes_work()?;
-        if !self.try_take_room(Load::of_many(item_size, count)) {
-            return Ok(false);
-        }
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
-    }
-
-    /// `submit_many` for a batch that has its room.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    unsafe fn submit_charged(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<()> {
-        let bytes = item_size as u64;
-        let mut tasks: Vec<NonNull<TaskCell>> = Vec::new();
-        let result = (|| {
-            tasks
-                .try_reserve_exact(count)
-                .map_err(|_| Error::no_memory("a batch of tasks", count * 8))?;
-            for item in 0..count {
-                tasks.push(self.make(make_work(item), bytes, spec, out.is_some())?);
-            }
-            self.accept(&tasks)
-        })();
-        if let Err(error) = result {
-            tasks.iter().for_each(|&task| self.unmake(task, out.is_some()));
-            self.give_room(Load::of_many(item_size, count));
-            return Err(error);
-        }
-        if let Some(out) = out {
-            // SAFETY: by the contract there is room.
-            unsafe { out.as_ptr().copy_from_nonoverlapping(tasks.as_ptr(), count) };
-        }
-        Ok(())
-    }
-
-    /// An error if nothing is accepted any more.
-    pub(crate) fn check_takes_work(&self) -> Result<()> {
+impl Intake for View {
+    fn check_takes_work(&self) -> Result<()> {
         self.check_fork()?;
         self.check_open(&self.gate.lock())?;
         self.check_parent()
     }
 
-    fn check_open(&self, gate: &Gate) -> Result<()> {
-        if gate.phase != Phase::Open {
-            return fail!(Shutdown, "the view has been shut down and takes no more work");
-        }
-        Ok(())
-    }
-
     fn take_room(&self, load: Load) -> Result<()> {
-        self.check_takes_work()?;
         let (root, table) = self.root_table();
         // SAFETY: the parent keeps it.
         unsafe { (table.take_room)(root, load) }
@@ -156,18 +54,13 @@ impl View {
         unsafe { (table.make)(root, self.as_owner(), work, bytes, spec, handle) }
     }
 
-    /// The task that `make` gave is not accepted.
     fn unmake(&self, task: NonNull<TaskCell>, handle: bool) {
         let (root, table) = self.root_table();
         // SAFETY: the parent keeps it; made there, and known to nobody but the timers.
         unsafe { (table.unmake)(root, task, handle) };
     }
 
-    fn place_for(&self, task: NonNull<TaskCell>) -> Action {
-        Action::Place(Place::new(self.retain(), self.elsewhere, task))
-    }
-
-    /// Lets tasks in that `make` gave, all or none, and hands on what may be.
+    /// And hands on what may be.
     fn accept(&self, tasks: &[NonNull<TaskCell>]) -> Result<()> {
         // One without a list: submits are many.
         if let [task] = *tasks {
@@ -188,6 +81,19 @@ impl View {
             return Err(error);
         }
         self.let_in(&entries)
+    }
+}
+
+impl View {
+    fn check_open(&self, gate: &Gate) -> Result<()> {
+        if gate.phase != Phase::Open {
+            return fail!(Shutdown, "the view has been shut down and takes no more work");
+        }
+        Ok(())
+    }
+
+    fn place_for(&self, task: NonNull<TaskCell>) -> Action {
+        Action::Place(Place::new(self.retain(), self.elsewhere, task))
     }
 
     fn hook_for(&self, task: NonNull<TaskCell>) -> Result<NonNull<Hook>> {

@@ -4,6 +4,7 @@ use super::view::{self, View};
 use crate::error;
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::hook::Hook;
+use crate::future::intake::Intake;
 use crate::future::owner::{Arrival, Kind, Owner, ParentTable, Refused, Stage, ViewTable, Vtable};
 use crate::future::state::Outcome;
 use crate::platform::clock::Instant;

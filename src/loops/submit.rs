@@ -6,6 +6,7 @@ use crate::error::{Error, Result, fail};
 use crate::future::bound::{Bound, FullPolicy, Load};
 use crate::future::cell::{Kind, TaskCell, TaskRef};
 use crate::future::extra::Spec;
+use crate::future::intake::Intake;
 use crate::future::make::Work;
 use crate::future::owner::{Owner, Refused};
 use crate::future::phase::Phase;
@@ -23,105 +24,8 @@ enum Why {
     NoMemory,
 }
 
-impl Loop {
-    /// Accepts or refuses a task. A closure's argument is the caller's again on an error.
-    pub(crate) fn submit(
-        &self,
-        work: Work<'_>,
-        bytes: u64,
-        spec: Option<&Shared<Spec>>,
-        handle: bool,
-    ) -> Result<Option<TaskRef>> {
-        let load = Load { tasks: 1, bytes };
-        self.check_takes_work()?;
-        self.take_room(load)?;
-        let made = self.make(self.as_owner(), work, bytes, spec, handle).and_then(|task| {
-            self.push(&[task]).inspect_err(|_| self.unmake(task, handle))?;
-            Ok(task)
-        });
-        if made.is_err() {
-            self.give_room(load);
-        }
-        // SAFETY: the handle's reference, counted by `make`.
-        Ok(Some(made?).filter(|_| handle).map(|task| unsafe { TaskRef::from_raw(task) }))
-    }
-
-    /// Accepts `count` tasks over consecutive items, all or none. Their handles are
-    /// written to `out` if it is given; without, they have none.
-    ///
-    /// # Safety
-    /// `out`, if given, has room for `count` pointers.
-    pub(crate) unsafe fn submit_many(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<()> {
-        self.check_takes_work()?;
-        self.take_room(Load::of_many(item_size, count))?;
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }
-    }
-
-    /// As `submit_many` if there is room for all of them, and else false.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    pub(crate) unsafe fn submit_many_if_room(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<bool> {
-        self.check_takes_work()?;
-        if !self.try_take_room(Load::of_many(item_size, count)) {
-            return Ok(false);
-        }
-        // SAFETY: by the contract.
-        unsafe { self.submit_charged(make_work, item_size, count, spec, out) }.map(|()| true)
-    }
-
-    /// `submit_many` for a batch that has its room.
-    ///
-    /// # Safety
-    /// As `submit_many`.
-    unsafe fn submit_charged(
-        &self,
-        make_work: impl Fn(usize) -> Work<'static>,
-        item_size: usize,
-        count: usize,
-        spec: Option<&Shared<Spec>>,
-        out: Option<NonNull<NonNull<TaskCell>>>,
-    ) -> Result<()> {
-        let bytes = item_size as u64;
-        let mut tasks: Vec<NonNull<TaskCell>> = Vec::new();
-        let result = (|| {
-            let no_memory = || Error::no_memory("a batch of tasks", count * 8);
-            tasks.try_reserve_exact(count).map_err(|_| no_memory())?;
-            for item in 0..count {
-                let (owner, work) = (self.as_owner(), make_work(item));
-                tasks.push(self.make(owner, work, bytes, spec, out.is_some())?);
-            }
-            self.push(&tasks)
-        })();
-        if let Err(error) = result {
-            tasks.iter().for_each(|&task| self.unmake(task, out.is_some()));
-            self.give_room(Load::of_many(item_size, count));
-            return Err(error);
-        }
-        if let Some(out) = out {
-            // SAFETY: by the contract there is room.
-            unsafe { out.as_ptr().copy_from_nonoverlapping(tasks.as_ptr(), count) };
-        }
-        Ok(())
-    }
-
-    /// An error if nothing is accepted any more.
-    pub(crate) fn check_takes_work(&self) -> Result<()> {
+impl Intake for Loop {
+    fn check_takes_work(&self) -> Result<()> {
         self.check_fork()?;
         if self.state.lock().phase != Phase::Open {
             return self.closed();
@@ -129,14 +33,8 @@ impl Loop {
         Ok(())
     }
 
-    fn closed<T>(&self) -> Result<T> {
-        fail!(Shutdown, "the loop has been shut down and takes no more work")
-    }
-
-    // ---- room ----
-
-    /// Takes room in the queue as the policy says; tasks of the loop's own never wait for some.
-    pub(super) fn take_room(&self, load: Load) -> Result<()> {
+    /// Tasks of the loop's own never wait for some.
+    fn take_room(&self, load: Load) -> Result<()> {
         let Some(bound) = &self.bound else { return Ok(()) };
         if bound.try_take(load) {
             return Ok(());
@@ -153,14 +51,53 @@ impl Loop {
         bound.take(load, timeout, stop).map_err(|why| bound.refusal(why))
     }
 
-    pub(super) fn try_take_room(&self, load: Load) -> bool {
+    fn try_take_room(&self, load: Load) -> bool {
         self.bound.as_ref().is_none_or(|bound| bound.try_take(load))
     }
 
-    pub(super) fn give_room(&self, load: Load) {
+    fn give_room(&self, load: Load) {
         if let Some(bound) = &self.bound {
             bound.give(load);
         }
+    }
+
+    fn make(
+        &self,
+        work: Work<'_>,
+        bytes: u64,
+        spec: Option<&Shared<Spec>>,
+        handle: bool,
+    ) -> Result<NonNull<TaskCell>> {
+        self.make_for(self.as_owner(), work, bytes, spec, handle)
+    }
+
+    #[cold]
+    fn unmake(&self, task: NonNull<TaskCell>, handle: bool) {
+        // SAFETY: the queue's and the handle's reference, counted by `make`.
+        let (task, handle) =
+            unsafe { (TaskRef::from_raw(task), handle.then(|| TaskRef::from_raw(task))) };
+        self.disarm(&task);
+        if let Some(extra) = task.extra_in(task.snapshot()) {
+            // Relaxed: nobody else knows the task.
+            extra.charged.store(0, Ordering::Relaxed);
+        }
+        task.return_arguments();
+        drop((task, handle));
+    }
+
+    /// Tasks of one lane.
+    fn accept(&self, tasks: &[NonNull<TaskCell>]) -> Result<()> {
+        match self.try_push(tasks) {
+            Ok(()) => Ok(()),
+            Err(Why::Closed) => self.closed(),
+            Err(Why::NoMemory) => Err(Error::no_memory("the queue of a loop", tasks.len() * 8)),
+        }
+    }
+}
+
+impl Loop {
+    fn closed<T>(&self) -> Result<T> {
+        fail!(Shutdown, "the loop has been shut down and takes no more work")
     }
 
     pub(super) fn give_room_of(&self, task: &TaskCell) {
@@ -173,7 +110,7 @@ impl Loop {
 
     /// A cell of this loop or a view of it, with a reference for the queue and one for a handle,
     /// what goes beside it, and its deadlines.
-    pub(super) fn make(
+    pub(super) fn make_for(
         &self,
         owner: NonNull<Owner>,
         work: Work<'_>,
@@ -214,31 +151,7 @@ impl Loop {
         Ok(())
     }
 
-    /// Undoes `make` for a task that was not accepted.
-    #[cold]
-    pub(super) fn unmake(&self, task: NonNull<TaskCell>, handle: bool) {
-        // SAFETY: the queue's and the handle's reference, counted by `make`.
-        let (task, handle) =
-            unsafe { (TaskRef::from_raw(task), handle.then(|| TaskRef::from_raw(task))) };
-        self.disarm(&task);
-        if let Some(extra) = task.extra_in(task.snapshot()) {
-            // Relaxed: nobody else knows the task.
-            extra.charged.store(0, Ordering::Relaxed);
-        }
-        task.return_arguments();
-        drop((task, handle));
-    }
-
     // ---- queueing ----
-
-    /// Queues tasks of one lane, all or none.
-    fn push(&self, tasks: &[NonNull<TaskCell>]) -> Result<()> {
-        match self.try_push(tasks) {
-            Ok(()) => Ok(()),
-            Err(Why::Closed) => self.closed(),
-            Err(Why::NoMemory) => Err(Error::no_memory("the queue of a loop", tasks.len() * 8)),
-        }
-    }
 
     fn try_push(&self, tasks: &[NonNull<TaskCell>]) -> std::result::Result<(), Why> {
         // SAFETY: the queue's references, taken over below.

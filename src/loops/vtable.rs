@@ -3,6 +3,7 @@
 use super::event_loop::{self, Loop};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::expiry;
+use crate::future::intake::Intake;
 use crate::future::owner::{Arrival, Kind, Owner, OwnerRef, ParentTable, Refused, Stage, Vtable};
 use crate::future::phase::Phase;
 use crate::future::settle::Verdict;
@@ -51,7 +52,7 @@ static PARENT: ParentTable = ParentTable {
     give_room: |owner, load| unsafe { Loop::of(owner) }.give_room(load),
     make: |owner, view, work, bytes, spec, handle| {
         // SAFETY: see above.
-        unsafe { Loop::of(owner) }.make(view, work, bytes, spec, handle)
+        unsafe { Loop::of(owner) }.make_for(view, work, bytes, spec, handle)
     },
     // SAFETY: see above.
     unmake: |owner, task, handle| unsafe { Loop::of(owner) }.unmake(task, handle),
