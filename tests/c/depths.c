@@ -1,7 +1,7 @@
 /* Long chains of callbacks, continuations, joins and waits: none of them needs a deep stack. */
 #include "check.h"
 
-#define DEEP 20000
+#define DEEP 100000
 
 static int depth_reached;
 static char *lowest, *highest;

@@ -497,8 +497,44 @@ static void pipes_through_all_kinds(void)
         end_kind(kinds[i]);
 }
 
+static int32_t add_one(cfut_promise *self, const void *data, size_t length)
+{
+    int64_t n;
+    memcpy(&n, data, length);
+    n++;
+    return cfut_promise_set_bytes(self, &n, sizeof n);
+}
+
+/* It needs no stack, whichever kinds take turns. */
+static void chain_of_100000_pipes(void)
+{
+    struct kind kinds[] = { kind_of("threads"), kind_of("strand of threads"), kind_of("loop"),
+                            kind_of("processes") };
+    enum { KINDS = sizeof kinds / sizeof kinds[0], LENGTH = 100000 };
+    cfut_task *task = task_of(add_one);
+    cfut_promise *promise = NULL;
+    cfut_future *last = NULL, *next = NULL;
+    int64_t n = 0;
+    CHECK_OK(cfut_promise_new(&promise, &last));
+    for (int i = 0; i < LENGTH; i++) {
+        /* Processes now and then: each hand-over there and back costs some microseconds. */
+        int at = i % 100 == 99 ? KINDS - 1 : i % (KINDS - 1);
+        CHECK_OK(cfut_future_pipe(last, kinds[at].made, task, &next));
+        cfut_future_release(last);
+        last = next;
+    }
+    CHECK_OK(cfut_promise_set_bytes(promise, &n, sizeof n));
+    cfut_promise_release(promise);
+    CHECK_OK(cfut_future_wait(last, CFUT_FOREVER));
+    CHECK_EQ(number_of(last), LENGTH);
+    cfut_future_release(last);
+    cfut_task_free(task);
+    for (int i = 0; i < KINDS; i++)
+        end_kind(kinds[i]);
+}
+
 CHECK_MAIN_WORKER((void)0, CASE(one_failure_among_results), CASE(as_completed),
                   CASE(time_outs_and_cancels), CASE(cancel_the_rest), CASE(total_time_of_a_map),
                   CASE(continuations_and_callbacks), CASE(maps_are_in_order), CASE(endless_sources), CASE(arrays_are_filled),
                   CASE(maps_in_tasks), CASE(parallel_loops_are_whole), CASE(commands_and_pipes),
-                  CASE(pipes_through_all_kinds))
+                  CASE(pipes_through_all_kinds), CASE(chain_of_100000_pipes))

@@ -124,4 +124,5 @@ suite!(
     parallel_loops_are_whole,
     commands_and_pipes,
     pipes_through_all_kinds,
+    chain_of_100000_pipes,
 );
