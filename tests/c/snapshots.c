@@ -244,7 +244,7 @@ static void views_with_work(void)
 }
 
 /* They run beside the workers. */
-static void commands_of_a_pool(void)
+static void commands_of_threads_and_processes(void)
 {
     for (int processes = 0; processes < 2; processes++) {
         cfut_executor *pool = processes ? check_process_pool(1) : check_pool(1);
@@ -454,6 +454,6 @@ static void statistics_of_processes(void)
 CHECK_MAIN_WORKER(board_make(), CASE(threads_at_work), CASE(tasks_that_run_tasks),
                   CASE(many_are_counted), CASE(detached_and_broken), CASE(processes_at_work),
                   CASE(attempts_in_processes), CASE(loops_with_work), CASE(views_with_work),
-                  CASE(commands_of_a_pool), CASE(length_is_told), CASE(snapshots_while_threads_run),
+                  CASE(commands_of_threads_and_processes), CASE(length_is_told), CASE(snapshots_while_threads_run),
                   CASE(snapshots_while_processes_run), CASE(statistics_of_threads),
                   CASE(stolen_tasks_are_counted), CASE(statistics_of_processes))

@@ -29,7 +29,7 @@ snapshots!(
     attempts_in_processes,
     loops_with_work,
     views_with_work,
-    commands_of_a_pool,
+    commands_of_threads_and_processes,
     length_is_told,
     snapshots_while_threads_run,
     snapshots_while_processes_run,
