@@ -217,7 +217,8 @@ pub(crate) fn take_back(payload: Payload) -> Option<(*mut c_void, Option<FreeFn>
 #[inline]
 pub(crate) fn stop_requested(cell: &TaskCell) -> bool {
     let seen = cell.snapshot();
-    if seen.has(STOP) {
+    // Settled by somebody else, a time-out say, who may be about to raise the flag.
+    if seen.has(STOP) || seen.has(IN_TASK) && seen.is_settled() {
         return true;
     }
     if !seen.has(IN_TASK | DETACHED) {
