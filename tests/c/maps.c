@@ -738,7 +738,7 @@ static void freed_by_another_thread(void)
     latch_wait(&standing.entered);
     CHECK_OK(cfut_future_on_done(trigger, other, free_the_map, map, NULL));
     CHECK_SOON(check_stat(other, CFUT_STAT_SUCCEEDED) == 2);
-    CHECK_EQ(check_stat(pool, CFUT_STAT_CANCELLED), 2);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_CANCELLED) == 2);
     latch_open(&standing.open);
     cfut_future_release(trigger);
     check_close(pool);
@@ -873,7 +873,7 @@ static void the_time_of_an_array(void)
     cfut_task_free(task);
     CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
     CHECK(started < 20); /* the others were cancelled, or never handed out */
-    CHECK_EQ(check_stat(pool, CFUT_STAT_CANCELLED), check_stat(pool, CFUT_STAT_SUBMITTED) - started);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_CANCELLED) == check_stat(pool, CFUT_STAT_SUBMITTED) - started);
     check_close(pool);
 }
 

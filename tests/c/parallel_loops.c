@@ -240,7 +240,7 @@ static void one_invitation_at_a_time(void)
     gate_hold(pool, &standing[1]);
     CHECK_OK(loop(pool, MOST, 1));
     expect_each_once(MOST);
-    CHECK_EQ(check_stat(pool, CFUT_STAT_QUEUED), 1);
+    CHECK_SOON(check_stat(pool, CFUT_STAT_QUEUED) == 1);
     latch_open(&standing[0].open);
     latch_open(&standing[1].open);
     check_close(pool);
