@@ -190,7 +190,7 @@ impl TaskCell {
     /// bound of its pool.
     pub(crate) fn mark_read(&self) {
         let seen = self.snapshot();
-        if !seen.is_settled() || seen.is_bare() {
+        if seen.is_bare() || !seen.is_settled() {
             return;
         }
         self.note_seen_in(seen);

@@ -222,6 +222,7 @@ impl Pool {
     }
 
     /// As `make_plain`, with what goes beside the cell.
+    #[inline(always)]
     pub(super) fn make(
         &self,
         owner: NonNull<Owner>,
@@ -244,6 +245,7 @@ impl Pool {
     }
 
     /// Options of a task, and what the pool keeps beside it.
+    #[inline(never)]
     fn add_extra(
         &self,
         cell: &TaskCell,
