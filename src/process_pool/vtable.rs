@@ -234,9 +234,8 @@ impl Pool {
 
     fn queue_command(&self, task: &TaskRef) -> Result<(), Verdict> {
         let spec = task.shared_spec();
-        self.accept_commands(std::slice::from_ref(task), spec.as_ref()).map_err(|error| {
+        self.accept_commands(std::slice::from_ref(task), spec.as_ref()).map_err(|_told| {
             let told = || error::with_last(|text| Verdict::because(Outcome::Broken, 0, text));
-            let _ = error;
             self.verdict_for_queued().unwrap_or_else(told)
         })
     }

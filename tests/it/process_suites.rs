@@ -176,9 +176,17 @@ suite!(
     main_that_ends,
 );
 
-// Of thread pools: their commands, too, are processes.
-suite!(
-    command_ends:
+/// The same cases in two programs: on thread pools, whose commands, too, are processes, and on
+/// process pools.
+macro_rules! both {
+    ($threads:ident, $processes:ident: $($case:ident),+ $(,)?) => {
+        suite!($threads: $($case),+);
+        suite!($processes: $($case),+);
+    };
+}
+
+both!(
+    command_ends, process_command_ends:
     output_is_the_result,
     input_of_every_length,
     input_from_a_buffer,
@@ -241,37 +249,6 @@ suite!(
     completion_queues,
     no_thread_is_needed,
     a_task_may_wait_for_a_command,
-);
-
-suite!(
-    process_command_ends:
-    output_is_the_result,
-    input_of_every_length,
-    input_from_a_buffer,
-    a_lot_of_input_that_nobody_reads,
-    a_lot_of_output,
-    arguments_as_given,
-    a_builder_for_several,
-    environment_is_the_hosts_and_more,
-    directories,
-    programs_are_found,
-    programs_that_do_not_exist,
-    programs_that_cannot_be_executed,
-    exit_status_is_the_code,
-    message_is_the_end_of_the_errors,
-    signals_are_told,
-    killed_from_outside,
-    infos,
-    output_limits,
-    output_that_is_closed_early,
-    others_that_hold_its_output,
-    no_descriptors_but_three,
-    signal_handling_is_the_default,
-    it_leads_a_group,
-    piped_through_commands,
-    one_at_a_time_through_a_view,
-    map_of_commands,
-    wrong_use,
 );
 
 suite!(
