@@ -71,7 +71,7 @@ mod crash {
 
     /// Ends the process, if a test wants that here: `CFUT_CRASH_AT=point:n:signal` raises the
     /// signal at the n-th passage (0: exit with status 3), in the first process alone that can
-    /// create the file `CFUT_CRASH_ONCE`.
+    /// create the file `CFUT_CRASH_ONCE`; without that variable in each.
     pub(crate) fn crash_point(name: &str) {
         let Some(wanted) = wanted() else { return };
         let mut parts = wanted.split(':');

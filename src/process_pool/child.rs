@@ -88,6 +88,8 @@ pub(super) struct Child {
     pub(super) in_flight: u32,
     /// Tasks it has been given, ever.
     pub(super) given: u64,
+    /// A task of it has begun, so it is of use.
+    pub(super) useful: bool,
     /// Functions it has been told of.
     known: Vec<u64>,
     /// Memory for arguments that do not fit the ring. This worker's alone: one that writes where it
@@ -143,6 +145,7 @@ impl Child {
             order,
             in_flight: 0,
             given: 0,
+            useful: false,
             known: Vec::new(),
             out: AreaPool::new(),
             sent: Vec::new(),

@@ -82,10 +82,11 @@ impl Pool {
         let text = describe(self, &child, &ended);
         let died = !matches!((child.phase, child.why), (Phase::Leaving, Why::Unknown));
         self.note_end(state, &child, died, text.as_bytes());
-        let mut crashed = false;
+        let (mut crashed, mut given_back) = (false, false);
         while let Some(task) = child.take_last() {
             match task {
                 Left::Begun(task, slot, progress) => {
+                    note_use(state, &mut child);
                     let outcome = if state.killing { Outcome::Cancelled } else { Outcome::Crashed };
                     if let Some(slice) = self.slice_of(&mut child, slot, &task, (outcome, None)) {
                         round.push(Arrival::Ran(task.clone(), slice));
@@ -93,11 +94,18 @@ impl Pool {
                     let loss = Loss { child: &child, ended: &ended, text: &text, progress };
                     crashed |= self.lose(state, task, loss, round);
                 }
-                Left::Waiting(task) => self.requeue(state, task, round),
+                Left::Waiting(task) => {
+                    given_back = true;
+                    self.requeue(state, task, round);
+                }
             }
         }
         if never_ready && !state.killing {
-            self.count_failed_start(state, &text, now, round);
+            let spent = state.budget.failed(now);
+            break_if(spent, "workers cannot start", "were ready", &text, round);
+        } else if given_back && !child.useful && !expected && !state.killing {
+            let spent = state.useless.failed(now);
+            break_if(spent, "workers are of no use", "began a task", &text, round);
         } else if crashed && !expected && self.config.on_death == OnDeath::BreakPool {
             round.breaks = Some((NO_CODE, Line::of(format_args!("{}", text.as_str()))));
         }
@@ -178,18 +186,27 @@ impl Pool {
             round.push(Arrival::Dropped(task));
         }
     }
+}
 
-    fn count_failed_start(&self, state: &mut State, text: &Line, now: Instant, round: &mut Round) {
-        if state.budget.failed(now) && round.breaks.is_none() {
-            round.breaks = Some((
-                0,
-                Line::of(format_args!(
-                    "workers cannot start: {} of them ended before they were ready; the last: {}",
-                    super::supervisor::BUDGET,
-                    text.as_str()
-                )),
-            ));
-        }
+/// A task of the worker has begun.
+pub(super) fn note_use(state: &mut State, child: &mut Child) {
+    if !child.useful {
+        child.useful = true;
+        state.useless.succeeded();
+    }
+}
+
+/// The pool breaks if the budget is spent.
+fn break_if(spent: bool, what: &str, before: &str, text: &Line, round: &mut Round) {
+    if spent && round.breaks.is_none() {
+        let most = super::supervisor::BUDGET;
+        let text = text.as_str();
+        round.breaks = Some((
+            0,
+            Line::of(format_args!(
+                "{what}: {most} of them ended before they {before}; the last: {text}"
+            )),
+        ));
     }
 }
 

@@ -50,7 +50,7 @@
 //! | phase | process | tasks | leaves it by |
 //! |---|---|---|---|
 //! | STARTING | asked for, or not ready | none | READY record; death: the restart budget pays |
-//! | READY | takes tasks | handed, running | `retire`; `kill`; death |
+//! | READY | takes tasks | handed, running | `retire`; `kill`; death: a budget pays if no task of it began |
 //! | LEAVING | has been told to go, or has had its last task | running | death |
 //! | DYING | was killed | will crash or move on | death, told by the supervisor |
 //!
@@ -83,7 +83,8 @@
 //!
 //! # Errors
 //! A submit is refused, or the task ends. A worker that cannot start counts against the restart
-//! budget (`supervisor`); past it the pool is broken, with the last reason. No descriptor, no
+//! budget (`supervisor`), one that is ready and ends with its first task not begun against another
+//! one; past either the pool is broken, with the last reason. No descriptor, no
 //! memory, no process: as long as one worker lives the rest waits for it.
 //!
 //! # Shutdown

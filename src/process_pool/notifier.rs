@@ -62,17 +62,32 @@ struct Queue {
     retry: Instant,
     /// The pool has ended: threads leave once there is nothing to do.
     closed: bool,
-    /// Threads that have left, to be joined.
-    gone: Vec<Thread>,
+    /// The last thread that has left, to be joined: it has joined the one before it.
+    gone: Option<Thread>,
+}
+
+impl Queue {
+    /// The calling thread leaves; the one to join once the lock is released.
+    #[must_use]
+    fn leave(&mut self) -> Option<Thread> {
+        self.threads -= 1;
+        self.gone.replace(Thread::current())
+    }
+}
+
+fn join(before: Option<Thread>) {
+    if let Some(thread) = before {
+        // SAFETY: taken from the queue, so joined here only; it has left before this one.
+        unsafe { thread.join(None) };
+    }
 }
 
 impl Notifier {
     pub(super) fn new() -> Option<Notifier> {
-        let mut gone = Vec::new();
-        gone.try_reserve_exact(MOST as usize).ok()?;
         let mut batches = VecDeque::new();
         batches.try_reserve(64).ok()?;
-        let queue = Queue { batches, threads: 0, idle: 0, retry: Instant(0), closed: false, gone };
+        let queue =
+            Queue { batches, threads: 0, idle: 0, retry: Instant(0), closed: false, gone: None };
         Some(Notifier { queue: Lock::new(queue), signal: Futex32::new(0) })
     }
 
@@ -149,7 +164,7 @@ impl Notifier {
     }
 
     pub(super) fn take_gone(&self) -> Option<Thread> {
-        self.queue.lock().gone.pop()
+        self.queue.lock().gone.take()
     }
 
     /// The next batch; None: the thread leaves.
@@ -160,11 +175,9 @@ impl Notifier {
                 return Some(batch);
             }
             if queue.closed {
-                queue.threads -= 1;
-                if queue.gone.len() < queue.gone.capacity() {
-                    queue.gone.push(Thread::current());
-                }
+                let before = queue.leave();
                 drop(queue);
+                join(before);
                 self.wake();
                 pool.signal();
                 return None;
@@ -178,10 +191,9 @@ impl Notifier {
             queue = self.queue.lock();
             queue.idle -= 1;
             if !woken && queue.batches.is_empty() && queue.threads > 1 && !queue.closed {
-                queue.threads -= 1;
-                if queue.gone.len() < queue.gone.capacity() {
-                    queue.gone.push(Thread::current());
-                }
+                let before = queue.leave();
+                drop(queue);
+                join(before);
                 return None;
             }
         }
@@ -207,7 +219,8 @@ extern "C-unwind" fn main(argument: *mut c_void) -> *mut c_void {
     impl Drop for Leaving<'_> {
         fn drop(&mut self) {
             if self.1 {
-                self.0.notifier.queue.lock().threads -= 1;
+                let before = self.0.notifier.queue.lock().leave();
+                join(before);
                 self.0.poller.wake();
                 self.0.signal();
             }

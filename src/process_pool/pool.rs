@@ -76,6 +76,8 @@ pub(super) struct State {
     pub(super) functions: Functions,
     pub(super) supervisor: Supervisor,
     pub(super) budget: Budget,
+    /// The same for workers that became ready, and ended before a task of theirs began.
+    pub(super) useless: Budget,
     /// How long a task runs, about.
     pub(super) average_ns: u64,
     /// A worker with room for more tasks could not be given one: its ring or socket was full.
@@ -213,6 +215,7 @@ impl Pool {
             functions: Functions::new(),
             supervisor: Supervisor::none(),
             budget: Budget::new(),
+            useless: Budget::new(),
             average_ns: 0,
             stalled: false,
             ended: Vec::new(),

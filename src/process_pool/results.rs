@@ -1,6 +1,7 @@
 //! What came back, and how its future ends.
 
 use super::child::{Child, Handed, Phase as Life, Slot, Why};
+use super::deaths::note_use;
 use super::notifier::Batch;
 use super::pool::{Pool, State};
 use super::wire::{ANSWER_LIMIT, Answer};
@@ -218,6 +219,7 @@ impl Pool {
             }
         }
         let held = child.close_slot(slot);
+        note_use(state, child);
         if child.in_flight == 0 {
             child.idle_since = Instant::now();
         }

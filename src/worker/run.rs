@@ -112,6 +112,7 @@ impl Main {
             damaged("a task that is none\n")
         };
         let shared = self.worker.link.slot(head.slot)?;
+        crash_point("taken");
         if !shared.start(Instant::now().0) {
             outcome::skip(self.worker, head.slot);
             return None;

@@ -23,6 +23,7 @@ struct point {
 
 static const struct point points[] = {
     { "ready", false, 0, false },      /* a worker, before it says that it is ready */
+    { "taken", false, 0, false },      /* it knows its task, whose mark is not set */
     { "started", false, 1, false },    /* the task's mark is set, nothing was called */
     { "returned", false, 1, false },   /* the function has returned */
     { "advanced", false, 1, false },   /* its record is free again */
@@ -136,4 +137,35 @@ LEAVES_NOTHING(stopped)
     at_every_point(SIGSTOP);
 }
 
-REMAINS_MAIN(CASE(killed), CASE(invalid_access), CASE(aborted), CASE(exits), CASE(stopped))
+/* Each worker becomes ready, and ends before its first task: the pool does not go on for ever. */
+LEAVES_NOTHING(no_worker_is_of_use)
+{
+    cfut_options *options = options_of(2);
+    cfut_executor *executor;
+    cfut_future *future;
+    CHECK_OK(cfut_options_add_worker_env(options, "CFUT_CRASH_AT", "taken:1:6"));
+    executor = process_pool_with(options);
+    future = echo_submit(executor, 1);
+    CHECK_STATUS(cfut_future_wait(future, CFUT_FOREVER), CFUT_BROKEN);
+    CHECK(strstr(cfut_future_message(future), "5 of them ended before they began a task") != NULL);
+    CHECK(strstr(cfut_future_message(future), "signal 6") != NULL);
+    cfut_future_release(future);
+    CHECK_EQ(check_stat(executor, CFUT_STAT_BROKEN), 1);
+    check_close(executor);
+}
+
+/* One that does begin a task makes up for those that did not. */
+LEAVES_NOTHING(some_workers_are_of_use)
+{
+    cfut_options *options = options_of(1);
+    cfut_executor *executor;
+    CHECK_OK(cfut_options_add_worker_env(options, "CFUT_CRASH_AT", "taken:3:6"));
+    executor = process_pool_with(options);
+    for (int i = 0; i < 20; i++)
+        echo_check(echo_submit(executor, i), i);
+    CHECK_EQ(check_stat(executor, CFUT_STAT_BROKEN), 0);
+    CHECK(check_stat(executor, CFUT_STAT_WORKERS_STARTED) > 9);
+    check_close(executor);
+}
+
+REMAINS_MAIN(CASE(no_worker_is_of_use), CASE(some_workers_are_of_use), CASE(killed), CASE(invalid_access), CASE(aborted), CASE(exits), CASE(stopped))

@@ -254,7 +254,7 @@ static void quiesce_waits_for_processes(void)
 {
     cfut_executor *pool = check_process_pool(2);
     atomic_int called = 0;
-    CHECK_OK(cfut_quiesce(CFUT_NOW));
+    CHECK_SOON(cfut_quiesce(CFUT_NOW) == CFUT_OK); /* its own threads have begun */
     cfut_future *busy = stand(pool, 0);
     CHECK_OK(cfut_future_on_done(busy, NULL, count_done, &called, NULL));
     CHECK_STATUS(cfut_quiesce(CFUT_MSEC(2)), CFUT_TIMEOUT);

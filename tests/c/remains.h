@@ -253,10 +253,19 @@ CHECK_UNUSED static void shared_map(void)
     close(fd);
 }
 
+static pid_t remains_owner;
+
+static void remains_forget(void)
+{
+    if (getpid() == remains_owner)
+        unlink(getenv("CFUT_TEST_SHARED"));
+}
+
 CHECK_UNUSED static void remains_begin(void)
 {
     char path[64];
     int fd;
+    remains_owner = getpid();
     snprintf(remains_tag, sizeof remains_tag, TAG "=%d-%llx", (int)getpid(),
              (unsigned long long)check_now());
     CHECK_EQ(setenv(TAG, remains_tag + strlen(TAG) + 1, 1), 0);
@@ -266,6 +275,7 @@ CHECK_UNUSED static void remains_begin(void)
     CHECK_EQ(ftruncate(fd, sizeof *shared), 0);
     close(fd);
     CHECK_EQ(setenv("CFUT_TEST_SHARED", path, 1), 0);
+    CHECK_EQ(atexit(remains_forget), 0);
     shared_map();
 }
 
@@ -280,7 +290,6 @@ CHECK_UNUSED static void remains_run(void (*run)(void))
     before = remains_now();
     run();
     remains_check(before);
-    unlink(getenv("CFUT_TEST_SHARED"));
 }
 
 /* `BEFORE` is done in each process, before it is known which it is. */

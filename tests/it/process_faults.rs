@@ -15,7 +15,7 @@ suite!(intruders: variable_is_not_enough, sockets_of_others, program_with_other_
 
 // Needs a library that can crash on demand: step `crashes` of .ci/steps.
 #[cfg(feature = "fault-injection")]
-suite!(crash_points: killed, invalid_access, aborted, exits, stopped);
+suite!(crash_points: no_worker_is_of_use, some_workers_are_of_use, killed, invalid_access, aborted, exits, stopped);
 #[cfg(feature = "fault-injection")]
 suite!(
     crash_keepers: before_it_is_ready,

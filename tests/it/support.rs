@@ -184,6 +184,11 @@ fn compile(source: &str, arguments: &[&str]) -> PathBuf {
     let (libraries, arguments): (Vec<&str>, Vec<&str>) =
         arguments.iter().partition(|argument| argument.starts_with("-l"));
     let mut command = compiler(cpp);
+    if !arguments.contains(&"-shared") {
+        // What only a program is linked with: the run time of a sanitizer.
+        let flags = std::env::var("CFUT_TEST_LINK").unwrap_or_default();
+        command.args(flags.split_whitespace());
+    }
     command
         .arg(if cpp { "-std=c++17" } else { "-std=c11" })
         .arg("-I")

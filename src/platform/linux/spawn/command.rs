@@ -4,7 +4,9 @@
 //! (PR_SET_PDEATHSIG), begins with all dispositions default and nothing blocked, and has no
 //! descriptor but 0, 1 and 2.
 
-use super::{AllSignals, Stacks, clone_vfork, close_from, collect, default_dispositions, pointers};
+use super::{
+    AllSignals, Stacks, clone_vfork, close_from, collect, default_dispositions, end, pointers,
+};
 use super::{c_char, c_void, set_mask};
 use crate::platform::Errno;
 use crate::platform::linux::fd::Fd;
@@ -136,8 +138,8 @@ extern "C" fn execute(argument: *mut c_void) -> i32 {
         } else {
             note_error(plan, Errno::last());
         }
-        libc::_exit(127)
     }
+    end(127)
 }
 
 fn note_error(plan: &Plan, error: Errno) {
@@ -153,7 +155,7 @@ unsafe fn prepare(plan: &Plan) -> Result<(), ()> {
         libc::setpgid(0, 0);
         libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
         if libc::getppid() != plan.parent {
-            libc::_exit(127); // it died before that
+            return Err(()); // it died before that, and nobody asks for the error
         }
         send_herald(plan);
         plan.step.store(DIRECTORY, Ordering::Relaxed);
