@@ -198,7 +198,7 @@ impl Timeline {
             event.write_str("{\"name\":")?;
             write_text(&mut event, self.shown_name())?;
             event.length -= 1;
-            event.write_str(" tasks\",\"ph\":\"C\",\"ts\":")?;
+            event.write_str(" tasks\",\"cat\":\"executor\",\"ph\":\"C\",\"ts\":")?;
             write_micros(&mut event, Instant::now().0)?;
             write!(
                 event,
@@ -358,7 +358,7 @@ impl Event {
 
     /// Up to where the arguments begin.
     fn begin(&mut self, name: &str, phase: &str, row: Row, at: Instant) -> fmt::Result {
-        write!(self, "{{\"name\":\"{name}\",\"ph\":\"{phase}\",\"ts\":")?;
+        write!(self, "{{\"name\":\"{name}\",\"cat\":\"executor\",\"ph\":\"{phase}\",\"ts\":")?;
         write_micros(self, at.0)?;
         write!(self, ",\"pid\":{},\"tid\":{}", row.process, row.thread)
     }
