@@ -317,6 +317,7 @@ impl Fifo {
     fn remove(&mut self, task: Entry, length: usize, closed: bool) -> bool {
         let (mut chunk, mut place) = (self.first, self.head);
         let mut hole: *mut MaybeUninit<Entry> = ptr::null_mut();
+        let mut holder = chunk;
         for _ in 0..length {
             // SAFETY: `length` places from `head` on are filled, in chunks of ours.
             unsafe {
@@ -326,9 +327,9 @@ impl Fifo {
                 let here = &raw mut (*chunk).tasks[place];
                 if !hole.is_null() {
                     hole.write(here.read());
-                    hole = here;
+                    (hole, holder) = (here, chunk);
                 } else if (*here).assume_init() == task {
-                    hole = here;
+                    (hole, holder) = (here, chunk);
                 }
             }
             place += 1;
@@ -336,7 +337,17 @@ impl Fifo {
         if hole.is_null() {
             return false;
         }
-        // The last place is free now; where it was its chunk's only one, the chunk is empty.
+        // The last place is free now; where it was its chunk's only one, the chunk is empty. Where
+        // it was empty before, the one before it is the last.
+        if holder != self.last {
+            let empty = std::mem::replace(&mut self.last, holder);
+            // SAFETY: both are chunks of ours.
+            unsafe {
+                (*holder).next = ptr::null_mut();
+                self.end = (&raw mut (*holder).tasks).cast::<MaybeUninit<Entry>>().add(CHUNK);
+            }
+            self.keep_spare(empty);
+        }
         self.tail = hole;
         if closed {
             self.give_up_places();
@@ -513,12 +524,12 @@ mod tests {
     proptest! {
         /// Against a plain deque: same order, same lengths, whatever the chunk borders.
         #[test]
-        fn behaves_like_a_deque(steps in proptest::collection::vec((0usize..1200, 0usize..40, 0usize..5000), 1..60)) {
+        fn behaves_like_a_deque(steps in proptest::collection::vec((0usize..1200, 0usize..40, 0usize..5000, 0usize..4), 1..60)) {
             let inbox = Inbox::new();
             let mut model = VecDeque::new();
             let mut next = 0;
             let mut taken_back = 0;
-            for (pushes, pops, place) in steps {
+            for (pushes, pops, place, backs) in steps {
                 let tasks: Vec<_> = (next..next + pushes).map(entry).collect();
                 if pushes % 2 == 0 {
                     prop_assert_eq!(inbox.push_all(Lane::Normal, &tasks), Ok(()));
@@ -541,6 +552,11 @@ mod tests {
                 let gone = model.remove(place);
                 prop_assert_eq!(inbox.take_back(Lane::Normal, entry(gone.unwrap_or(next))), gone.is_some());
                 taken_back += u64::from(gone.is_some());
+                for _ in 0..backs {
+                    let Some(gone) = model.pop_back() else { break };
+                    prop_assert!(inbox.take_back(Lane::Normal, entry(gone)));
+                    taken_back += 1;
+                }
                 prop_assert_eq!(inbox.hint(Lane::Normal), model.len());
                 let mut seen = Vec::new();
                 inbox.for_each(usize::MAX, |task| seen.push(number(task)));
@@ -555,6 +571,31 @@ mod tests {
     }
 
     const BATCH_FOR_TEST: usize = 32;
+
+    /// The second task that is taken back leaves the last chunk without one.
+    #[test]
+    fn taken_back_over_the_border_of_a_chunk() {
+        for borders in 1..4 {
+            let inbox = Inbox::new();
+            let count = borders * CHUNK + 1;
+            let mut model: VecDeque<_> = (0..count).collect();
+            for &task in &model {
+                inbox.push(Lane::Normal, entry(task)).expect("memory");
+            }
+            for _ in 0..5 {
+                let last = model.pop_back().expect("a task");
+                assert!(inbox.take_back(Lane::Normal, entry(last)));
+            }
+            for task in count..count + CHUNK + 7 {
+                inbox.push(Lane::Normal, entry(task)).expect("memory");
+                model.push_back(task);
+            }
+            for task in model {
+                assert_eq!(inbox.pop_one(Lane::Normal).map(number), Some(task));
+            }
+            assert!(inbox.is_empty());
+        }
+    }
 
     #[test]
     fn closed_takes_nothing_and_says_so_once() {
