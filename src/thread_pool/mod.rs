@@ -23,7 +23,7 @@
 //! | `config` | what is a pool made with? |
 //! | `pool` | what is it made of? |
 //! | `submit`, `many` | how does a task come in, and how do several? |
-//! | `inbox`, `batch`, `queue` | where do tasks wait? |
+//! | `inbox`, `fifo`, `batch`, `queue` | where do tasks wait? |
 //! | `bound` | how many may? |
 //! | `commands` | what if one is a program? |
 //! | `worker` | what is kept for a worker, and who may touch it? |
@@ -77,6 +77,7 @@ mod bound;
 mod commands;
 mod config;
 mod deadlines;
+mod fifo;
 mod inbox;
 mod many;
 mod monitor;
