@@ -55,7 +55,7 @@ check:
 
 header:
 	CFUT_BLESS=1 $(CARGO) test --test it header
-	@git diff --stat -- include/cfutures.h 2>/dev/null || true
+	@git diff --stat -- include 2>/dev/null || true
 
 clean:
 	$(CARGO) clean

@@ -5,6 +5,7 @@ mod abi;
 mod elf;
 mod examples;
 mod faults;
+mod ffi;
 mod header;
 mod headers;
 mod json;
