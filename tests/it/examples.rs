@@ -490,7 +490,7 @@ fn python_worker_started_by_hand() {
 // ---- README ----
 
 /// The first block of code of this kind in README.md.
-fn readme_block(kind: &str) -> String {
+pub(crate) fn readme_block(kind: &str) -> String {
     let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
     let mark = format!("```{kind}\n");
     let from = readme.find(&mark).unwrap_or_else(|| panic!("no {mark:?}")) + mark.len();

@@ -1,6 +1,7 @@
 //! The library as other languages use it: the programs of tests/ffi/, each run where its language
 //! is found. docs/languages.md says what was run with which version.
 
+use crate::examples::readme_block;
 use crate::support::{build_with, library_dir, root, work_dir};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -23,6 +24,14 @@ struct Language {
     run: &'static [&'static [&'static str]],
 }
 
+const PYTHON: Language = Language {
+    name: "python",
+    version: &["python3", "--version"],
+    oldest: (3, 8),
+    needs: &[],
+    run: &[&["python3", "-B", "test_cfutures.py"], &["python3", "-B", "example.py"]],
+};
+
 const CFFI: Language = Language {
     name: "python",
     version: &["python3", "--version"],
@@ -32,15 +41,33 @@ const CFFI: Language = Language {
 };
 
 #[test]
+fn python() {
+    check(&PYTHON);
+}
+
+#[test]
+fn python_program_in_the_readme() {
+    if !is_here(&PYTHON) {
+        return;
+    }
+    let program = scratch("python").join("squares.py");
+    std::fs::write(&program, readme_block("python")).expect("written");
+    let words = ["python3", "-B", program.to_str().expect("UTF-8")];
+    let mut command = command(&PYTHON, &words);
+    let output = run(command.env("PYTHONPATH", root().join("tests/ffi/python")), LIMIT);
+    let mut lines: Vec<_> = lossy(&output.stdout).lines().map(str::to_owned).collect();
+    lines.sort_unstable(); // as completed
+    assert_eq!(lines, ["0", "1", "16", "4", "9"], "{}", lossy(&output.stderr));
+}
+
+#[test]
 fn python_cffi() {
     check(&CFFI);
 }
 
-/// Runs all of a language, or says why not.
+/// Runs all of a language that is here.
 fn check(language: &Language) {
-    if let Err(missing) = find(language) {
-        let line = format!("skipped: {}: {missing}\n", language.name);
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    if !is_here(language) {
         return;
     }
     for words in language.run {
@@ -49,6 +76,16 @@ fn check(language: &Language) {
         assert!(output.status.success(), "{words:?}: {}\n{printed}{complaint}", output.status);
         assert!(printed.ends_with("ok\n"), "{words:?} printed\n{printed}{complaint}");
     }
+}
+
+/// Says what is missing.
+fn is_here(language: &Language) -> bool {
+    let found = find(language);
+    if let Err(missing) = &found {
+        let line = format!("skipped: {}: {missing}\n", language.name);
+        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+    }
+    found.is_ok()
 }
 
 fn find(language: &Language) -> Result<(), String> {
