@@ -397,6 +397,58 @@ static void program_of_its_own(void)
     close(saved);
 }
 
+static void *stay(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+
+static int32_t abort_task(cfut_promise *promise, const void *data, size_t length)
+{
+    (void)promise;
+    (void)data;
+    (void)length;
+    raise(SIGABRT);
+    return 1;
+}
+
+/* With --threads this program is as a runtime that has threads of its own before it is a worker. */
+static int program_with_threads(void)
+{
+    for (int i = 0; i < 3; i++) {
+        pthread_t thread;
+        CHECK_EQ(pthread_create(&thread, NULL, stay, NULL), 0);
+    }
+    CHECK_OK(cfut_register("own abort", abort_task));
+    return cfut_worker_run() == CFUT_OK ? 0 : 7;
+}
+
+/* None of those threads takes away what tells that a worker has ended. */
+static void program_with_threads_of_its_own(void)
+{
+    char path[4096];
+    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
+    cfut_options *options = options_of(1);
+    cfut_executor *pool;
+    cfut_task *task = NULL;
+    CHECK(length > 0);
+    path[length] = 0;
+    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
+    CHECK_OK(cfut_options_add_worker_arg(options, "--threads"));
+    pool = processes(options);
+    CHECK_OK(cfut_task_new_named("own abort", &task));
+    for (int i = 0; i < 20; i++) {
+        cfut_future *future = NULL;
+        CHECK_OK(cfut_submit_task(pool, task, NULL, 0, &future));
+        CHECK_EQ(cfut_future_wait(future, CFUT_FOREVER), CFUT_CRASHED);
+        CHECK(strstr(cfut_future_message(future), "SIGABRT") != NULL);
+        cfut_future_release(future);
+    }
+    cfut_task_free(task);
+    check_close(pool);
+}
+
 static const check_case cases[] = {
     CASE(memory_limit),
     CASE(cpu_time_limit),
@@ -410,12 +462,15 @@ static const check_case cases[] = {
     CASE(children_of_workers_go_with_them),
     CASE(closed_streams),
     CASE(program_of_its_own),
+    CASE(program_with_threads_of_its_own),
 };
 
 int main(int argc, char **argv)
 {
     if (argc == 2 && strcmp(argv[1], "--worker") == 0)
         return own_program();
+    if (argc == 2 && strcmp(argv[1], "--threads") == 0)
+        return program_with_threads();
     cfut_worker_main();
     return check_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

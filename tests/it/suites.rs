@@ -416,6 +416,7 @@ suite!(
     children_of_workers_go_with_them,
     closed_streams,
     program_of_its_own,
+    program_with_threads_of_its_own,
 );
 
 suite!(

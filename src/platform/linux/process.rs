@@ -8,6 +8,7 @@ use super::tree;
 use crate::platform::Errno;
 use std::ffi::{CStr, c_char};
 use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 /// Number of the calling process.
 pub(crate) fn own_id() -> i32 {
@@ -147,23 +148,56 @@ pub(crate) fn watch_end(pid: i32) -> Option<Fd> {
     (fd >= 0).then(|| unsafe { Fd::adopt(fd) })
 }
 
-/// A descriptor that becomes readable when a child has ended. SIGCHLD is blocked from now on in
-/// the calling thread: `forget_child_signal` for what it forks.
+/// Where the handler of SIGCHLD writes; -1 before `watch_children`.
+static CHILD_ENDED: AtomicI32 = AtomicI32::new(-1);
+
+extern "C" fn on_child_end(_: i32) {
+    let one = 1u64;
+    // SAFETY: both calls are allowed in a handler; reads eight bytes of a local. The descriptor
+    // does not block; a full counter is readable anyway. The interrupted code keeps its errno.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        libc::write(
+            CHILD_ENDED.load(Ordering::Relaxed),
+            (&raw const one).cast(),
+            size_of_val(&one),
+        );
+        *errno = before;
+    }
+}
+
+/// A descriptor that becomes readable when a child has ended; for one place in a process. By a
+/// handler, which runs in whichever thread the kernel takes: a program that brings its own runtime,
+/// and a module that is loaded first, may have threads, and one of them that has not blocked the
+/// signal would take it away from a `signalfd`.
 pub(crate) fn watch_children() -> Result<Fd, Errno> {
     let set = one_signal(libc::SIGCHLD);
-    // SAFETY: a valid set; the old mask is not asked for.
+    // SAFETY: a fresh descriptor that nobody else knows; zero is a value of plain numbers and sets;
+    // the handler has the signature of one without SA_SIGINFO; the old mask is not asked for.
     unsafe {
-        libc::sigprocmask(libc::SIG_BLOCK, &set, ptr::null_mut());
-        let fd = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
-        if fd < 0 { Err(Errno::last()) } else { Ok(Fd::adopt(fd)) }
+        let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+        if fd < 0 {
+            return Err(Errno::last());
+        }
+        let fd = Fd::adopt(fd);
+        CHILD_ENDED.store(fd.raw(), Ordering::Relaxed);
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = on_child_end as extern "C" fn(i32) as usize;
+        action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
+        if libc::sigaction(libc::SIGCHLD, &action, ptr::null_mut()) != 0 {
+            return Err(Errno::last());
+        }
+        libc::sigprocmask(libc::SIG_UNBLOCK, &set, ptr::null_mut());
+        Ok(fd)
     }
 }
 
 /// Takes what `watch_children` has to say, so that it is readable again at the next end.
 pub(crate) fn drain_children(fd: &Fd) {
-    let mut told = [0u8; 1024];
-    // SAFETY: reads at most the array's bytes from our own descriptor, which does not block.
-    while unsafe { libc::read(fd.raw(), told.as_mut_ptr().cast(), told.len()) } > 0 {}
+    let mut count = [0u8; 8];
+    // SAFETY: reads the array's bytes from our own descriptor, which does not block.
+    unsafe { libc::read(fd.raw(), count.as_mut_ptr().cast(), count.len()) };
 }
 
 fn one_signal(signal: i32) -> libc::sigset_t {
