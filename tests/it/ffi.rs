@@ -40,6 +40,25 @@ const CFFI: Language = Language {
     run: &[&["python3", "-B", "by_cffi.py"]],
 };
 
+const NODE: Language = Language {
+    name: "node",
+    version: &["node", "--version"],
+    oldest: (18, 0),
+    needs: &[(
+        &["node", "-e", "process.exit(+(parseInt(require('koffi').version) < 3))"],
+        "koffi 3 (npm install --prefix target/npm koffi@3)",
+    )],
+    run: &[&["node", "--expose-gc", "test.js"], &["node", "example.js"]],
+};
+
+const LUAJIT: Language = Language {
+    name: "luajit",
+    version: &["luajit", "-v"],
+    oldest: (2, 0),
+    needs: &[],
+    run: &[&["luajit", "test.lua"], &["luajit", "example.lua"]],
+};
+
 #[test]
 fn python() {
     check(&PYTHON);
@@ -63,6 +82,16 @@ fn python_program_in_the_readme() {
 #[test]
 fn python_cffi() {
     check(&CFFI);
+}
+
+#[test]
+fn node() {
+    check(&NODE);
+}
+
+#[test]
+fn luajit() {
+    check(&LUAJIT);
 }
 
 /// Runs all of a language that is here.

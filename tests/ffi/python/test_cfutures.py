@@ -149,7 +149,7 @@ def test_time_outs(pool):
     raises(Expired, pool.with_options(queue_timeout=0.01).submit(square, 2).result, "")
     for each in busy:
         each.cancel(stop=True)
-    assert limited.submit(square, 5).result() == 25
+    assert pool.with_options(run_timeout=60, total_timeout=60).submit(square, 5).result() == 25
 
 
 @each_kind
@@ -192,8 +192,12 @@ def test_callbacks(pool):
 
 @each_kind
 def test_as_completed(pool):
-    slow, fast = pool.submit(nap, 0.2), pool.submit(nap, 0)
-    assert list(as_completed([slow, fast, slow])) == [fast, slow]
+    slow, fast = pool.submit(linger), pool.submit(square, 2)
+    order = []
+    for future in as_completed([slow, fast, slow]):
+        order.append(future)
+        slow.cancel(stop=True)
+    assert order == [fast, slow]
     futures = {pool.submit(square, n): n for n in range(500)}
     seen = {futures[future]: future.result() for future in as_completed(futures)}
     assert seen == {n: n * n for n in range(500)}
@@ -282,10 +286,12 @@ def test_interrupt():
     """Ctrl-C ends a wait."""
     with ThreadPool(max_workers=1) as pool:
         future = pool.submit(linger)
-        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        raises(KeyboardInterrupt, future.result)
-        future.cancel(stop=True)
+        try:
+            threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+            future.result()
+            raise AssertionError
+        except KeyboardInterrupt:
+            future.cancel(stop=True)
 
 
 @each_kind
@@ -299,12 +305,14 @@ def test_asyncio(pool):
             raise AssertionError
         except ZeroDivisionError:
             pass
-        ticks, future = 0, pool.submit(nap, 0.1)
+        future = pool.submit(linger)
         task = asyncio.ensure_future(awaited(future))
-        while not task.done():  # the loop goes on meanwhile
+        for _ in range(5):  # the loop goes on meanwhile
             await asyncio.sleep(0.001)
-            ticks += 1
-        assert ticks > 1
+        assert not task.done()
+        future.cancel(stop=True)
+        await asyncio.wait([task])
+        assert task.cancelled()
         future = pool.submit(linger)
         try:
             await asyncio.wait_for(awaited(future), 0.05)
