@@ -363,20 +363,27 @@ static int own_program(void)
     return status == CFUT_OK ? 0 : 7;
 }
 
-static void program_of_its_own(void)
+/* One worker, which is this program with an argument. */
+static cfut_options *this_program(const char *argument)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    int ends[2], saved = dup(2);
-    char text[64] = "";
     cfut_options *options = options_of(1);
-    cfut_executor *pool;
-    cfut_task *task = NULL;
-    cfut_future *future = NULL;
     CHECK(length > 0);
     path[length] = 0;
     CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
-    CHECK_OK(cfut_options_add_worker_arg(options, "--worker"));
+    CHECK_OK(cfut_options_add_worker_arg(options, argument));
+    return options;
+}
+
+static void program_of_its_own(void)
+{
+    int ends[2], saved = dup(2);
+    char text[64] = "";
+    cfut_options *options = this_program("--worker");
+    cfut_executor *pool;
+    cfut_task *task = NULL;
+    cfut_future *future = NULL;
     CHECK_EQ(pipe(ends), 0);
     CHECK_EQ(dup2(ends[1], 2), 2);
     pool = processes(options);
@@ -427,16 +434,8 @@ static int program_with_threads(void)
 /* None of those threads takes away what tells that a worker has ended. */
 static void program_with_threads_of_its_own(void)
 {
-    char path[4096];
-    ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
-    cfut_options *options = options_of(1);
-    cfut_executor *pool;
+    cfut_executor *pool = processes(this_program("--threads"));
     cfut_task *task = NULL;
-    CHECK(length > 0);
-    path[length] = 0;
-    CHECK_OK(cfut_options_set_text(options, CFUT_OPT_WORKER_PROGRAM, path));
-    CHECK_OK(cfut_options_add_worker_arg(options, "--threads"));
-    pool = processes(options);
     CHECK_OK(cfut_task_new_named("own abort", &task));
     for (int i = 0; i < 20; i++) {
         cfut_future *future = NULL;

@@ -14,7 +14,7 @@ fn library() -> Object {
     Object::read(&library_dir().join("libcfutures.so"))
 }
 
-fn without_comments(text: &str) -> String {
+pub(crate) fn without_comments(text: &str) -> String {
     let mut rest = text;
     let mut code = String::new();
     while let Some((before, comment)) = rest.split_once("/*") {

@@ -1,6 +1,7 @@
 //! The committed headers are what cbindgen makes of the sources: cfutures.h for compilers, and
 //! cfutures.ffi.h for what reads declarations without a preprocessor.
 
+use crate::abi::without_comments;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -36,9 +37,9 @@ fn generate_ffi() -> String {
         env!("CARGO_PKG_VERSION")
     );
     let (constants, declarations) = header.split_once("/* ---- 1. Types").expect("the types");
-    text.push_str(&constants_as_enum(&without_comments(constants)));
+    text.push_str(&constants_as_enum(&code_of(constants)));
     text.push('\n');
-    let code = without_comments(declarations.split_once("*/").expect("the end of the title").1);
+    let code = code_of(declarations.split_once("*/").expect("the end of the title").1);
     let others = ["extern \"C\" {", "}"];
     let lines = code.lines().map(str::trim).filter(|line| !line.starts_with('#'));
     let code = lines.filter(|line| !others.contains(line)).collect::<Vec<_>>().join(" ");
@@ -86,15 +87,10 @@ fn version_number() -> i32 {
     parts.iter().fold(0, |number, part| (number << 8) | part.parse::<i32>().expect("a number"))
 }
 
-fn without_comments(text: &str) -> String {
-    let mut rest = text;
-    let mut code = String::new();
-    while let Some((before, comment)) = rest.split_once("/*") {
-        code.push_str(before);
-        rest = comment.split_once("*/").expect("the end of a comment").1;
-    }
-    let code = code + rest;
-    code.lines().map(|line| format!("{}\n", line.split("//").next().expect("a part"))).collect()
+/// The code alone, without the comments of either form.
+fn code_of(text: &str) -> String {
+    let lines = without_comments(text);
+    lines.lines().map(|line| format!("{}\n", line.split("//").next().expect("a part"))).collect()
 }
 
 /// `CFUT_BLESS=1` (make header) writes it instead.

@@ -21,6 +21,7 @@ The library is the one that CFUT_LIBRARY names, else where the system looks.
 import asyncio
 import atexit
 import concurrent.futures
+import contextlib
 import copy
 import ctypes
 import itertools
@@ -32,15 +33,18 @@ import threading
 import time
 import traceback
 import weakref
-from concurrent.futures import BrokenExecutor, CancelledError, TimeoutError
+from concurrent.futures import (
+    ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION, BrokenExecutor, CancelledError, TimeoutError,
+)
 from ctypes import (
-    CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint32, c_uint64,
-    c_void_p,
+    CFUNCTYPE, POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint8, c_uint32,
+    c_uint64, c_void_p,
 )
 
 __all__ = [
-    "BrokenExecutor", "CancelledError", "Crashed", "Error", "Expired", "Future", "ProcessPool",
-    "TaskFailed", "ThreadPool", "TimeoutError", "as_completed", "stop_requested",
+    "ALL_COMPLETED", "BrokenExecutor", "CancelledError", "Crashed", "Error", "Expired",
+    "FIRST_COMPLETED", "FIRST_EXCEPTION", "Future", "ProcessPool", "TaskFailed", "ThreadPool",
+    "TimeoutError", "as_completed", "stop_requested", "wait",
 ]
 
 # ---- The library ----
@@ -69,6 +73,8 @@ for _name, _result, *_arguments in (
     ("options_set", c_int32, c_void_p, c_int32, c_int64),
     ("options_set_text", c_int32, c_void_p, c_int32, c_char_p),
     ("options_add_worker_arg", c_int32, c_void_p, c_char_p),
+    ("options_set_initializer", c_int32, c_void_p, c_void_p, c_char_p, c_size_t),
+    ("options_set_worker_hooks", c_int32, c_void_p, c_void_p, c_void_p, c_void_p, _FREE_FN),
     ("thread_pool_new", c_int32, c_void_p, _OUT),
     ("process_pool_new", c_int32, c_void_p, _OUT),
     ("executor_retain", c_void_p, c_void_p),
@@ -90,6 +96,7 @@ for _name, _result, *_arguments in (
     ("future_info", c_int32, c_void_p, c_int32, POINTER(c_int64)),
     ("future_cancel", c_int32, c_void_p, c_uint32),
     ("future_on_done", c_int32, c_void_p, c_void_p, _DONE_FN, c_void_p, _FREE_FN),
+    ("wait_many", c_int32, _OUT, c_size_t, c_int32, c_int64, POINTER(c_uint8), c_void_p),
     ("queue_new", c_int32, _OUT),
     ("queue_release", None, c_void_p),
     ("queue_add", c_int32, c_void_p, c_void_p, c_uint64),
@@ -225,6 +232,16 @@ class _Job:
             self.call = self = None  # the frame is in the exception's traceback
 
 
+class _Initializer:
+    """What each worker thread of a pool calls before its first task."""
+
+    def __init__(self, function, arguments):
+        self.call = function, arguments, {}
+
+    def run(self, promise):
+        return _Job(*self.call).run(promise)
+
+
 def _fail(promise, error, details=b""):
     if isinstance(error, CancelledError) and lib.cfut_promise_stop_requested(promise):
         lib.cfut_promise_set_cancelled(promise)
@@ -254,7 +271,7 @@ def _run_pickled(promise, data, size):
         return lib.cfut_promise_set_bytes(promise, result, len(result))
     except BaseException as error:
         try:
-            details = pickle.dumps((error, traceback.format_exc()), pickle.HIGHEST_PROTOCOL)
+            details = _pickled(error, traceback.format_exc())
         except Exception:
             details = b""  # the message is left
         return _fail(promise, error, details)
@@ -415,6 +432,22 @@ def as_completed(futures, timeout=None):
         yield future
 
 
+def wait(futures, timeout=None, return_when=ALL_COMPLETED):
+    """As concurrent.futures.wait: two sets, `done` and `not_done`."""
+    futures = list(dict.fromkeys(futures))
+    mode = (ALL_COMPLETED, FIRST_COMPLETED, FIRST_EXCEPTION).index(return_when)
+    handles = (c_void_p * len(futures))(*(future._handle.value for future in futures))
+    settled = (c_uint8 * len(futures))()
+    status = _wait(lambda ns: lib.cfut_wait_many(
+        handles, len(futures), mode, ns, settled, None), timeout)
+    if status < 0:
+        raise Error(status)
+    both = set(), set()
+    for future, is_settled in zip(futures, settled):
+        both[0 if is_settled else 1].add(future)
+    return concurrent.futures._base.DoneAndNotDoneFutures(*both)
+
+
 class _Bridge:
     """One for each event loop: it watches the descriptor of a queue. Nothing of asyncio is called
     from another thread."""
@@ -491,22 +524,33 @@ def _set(handle, table, options, set_number, set_text):
             _check(set_number(handle, key, int(value * unit)))
 
 
+@contextlib.contextmanager
+def _options(max_workers, options):
+    builder = lib.cfut_options_new()
+    try:
+        if max_workers is not None:
+            options = {"max_workers": max_workers, **options}
+        _set(builder, _OPTIONS, options, lib.cfut_options_set, lib.cfut_options_set_text)
+        yield builder
+    finally:
+        lib.cfut_options_free(builder)
+
+
+def _initialize(builder, task, data):
+    try:
+        _check(lib.cfut_options_set_initializer(builder, task, data, len(data)))
+    finally:
+        lib.cfut_task_free(task)
+
+
+def _bytes_of(number):
+    return number.to_bytes(8, sys.byteorder)
+
+
 class _Pool(concurrent.futures.Executor):
     """What both kinds have; map() and the `with` statement are concurrent.futures'."""
 
     _task_options = {}
-
-    def _make(self, constructor, max_workers, options, arguments=()):
-        if max_workers is not None:
-            options["max_workers"] = max_workers
-        builder = lib.cfut_options_new()
-        try:
-            _set(builder, _OPTIONS, options, lib.cfut_options_set, lib.cfut_options_set_text)
-            for argument in arguments:
-                _check(lib.cfut_options_add_worker_arg(builder, os.fsencode(argument)))
-            self._handle = _made(constructor, builder)
-        finally:
-            lib.cfut_options_free(builder)
 
     def __del__(self, release=lib.cfut_executor_release):
         release(getattr(self, "_handle", None))
@@ -538,8 +582,14 @@ class _Pool(concurrent.futures.Executor):
 
 
 class ThreadPool(_Pool):
-    def __init__(self, max_workers=None, **options):
-        self._make(lib.cfut_thread_pool_new, max_workers, options)
+    def __init__(self, max_workers=None, *, initializer=None, initargs=(), **options):
+        with _options(max_workers, options) as builder:
+            if initializer is not None:
+                number = _keep(_Initializer(initializer, initargs))
+                # Forgotten with the pool: what belongs to hooks is, also where there are none.
+                _check(lib.cfut_options_set_worker_hooks(builder, None, None, number, _forget))
+                _initialize(builder, _made(lib.cfut_task_new, _run_numbered), _bytes_of(number))
+            self._handle = _made(lib.cfut_thread_pool_new, builder)
 
     def submit(self, function, /, *arguments, **keywords):
         job = _Job(function, arguments, keywords)
@@ -550,7 +600,7 @@ class ThreadPool(_Pool):
         # Closures have no options; a task that gets the number has.
         try:
             task = _made(lib.cfut_task_new, _run_numbered)
-            future = Future(self._submit_task(task, number.to_bytes(8, sys.byteorder)), job)
+            future = Future(self._submit_task(task, _bytes_of(number)), job)
         except BaseException:
             _forget(number)
             raise
@@ -559,18 +609,30 @@ class ThreadPool(_Pool):
 
 
 class ProcessPool(_Pool):
-    def __init__(self, max_workers=None, **options):
+    def __init__(self, max_workers=None, *, initializer=None, initargs=(), **options):
         main = getattr(sys.modules["__main__"], "__file__", None)
         code = (f"import sys; sys.path[:] = {sys.path!r}; import {__name__}; "
                 f"{__name__}._work({main and os.path.abspath(main)!r})")
-        options.setdefault("program", sys.executable)
         flags = subprocess._args_from_interpreter_flags()  # as multiprocessing does
-        self._make(lib.cfut_process_pool_new, max_workers, options, (*flags, "-c", code))
+        options.setdefault("program", sys.executable)
+        with _options(max_workers, options) as builder:
+            for argument in (*flags, "-c", code):
+                _check(lib.cfut_options_add_worker_arg(builder, os.fsencode(argument)))
+            if initializer is not None:
+                _initialize(builder, _python_call(), _pickled(initializer, initargs, {}))
+            self._handle = _made(lib.cfut_process_pool_new, builder)
 
     def submit(self, function, /, *arguments, **keywords):
-        data = pickle.dumps((function, arguments, keywords), pickle.HIGHEST_PROTOCOL)
-        task = _made(lib.cfut_task_new_named, b"python.call")
-        return Future(self._submit_task(task, data), pickled=True)
+        data = _pickled(function, arguments, keywords)
+        return Future(self._submit_task(_python_call(), data), pickled=True)
+
+
+def _python_call():
+    return _made(lib.cfut_task_new_named, b"python.call")
+
+
+def _pickled(*thing):
+    return pickle.dumps(thing, pickle.HIGHEST_PROTOCOL)
 
 
 def _work(main):
@@ -583,4 +645,4 @@ def _work(main):
         module.__dict__.update(runpy.run_path(main, run_name="__worker_main__"))
         sys.modules["__main__"] = module
     _check(lib.cfut_register(b"python.call", _run_pickled))
-    _check(lib.cfut_worker_run())
+    sys.exit(0 if lib.cfut_worker_run() == OK else 1)  # what is wrong, the pool is told

@@ -13,8 +13,8 @@ import time
 
 import cfutures
 from cfutures import (
-    BrokenExecutor, CancelledError, Crashed, Error, Expired, Future, ProcessPool, TaskFailed,
-    ThreadPool, TimeoutError, as_completed, stop_requested,
+    FIRST_COMPLETED, FIRST_EXCEPTION, BrokenExecutor, CancelledError, Crashed, Error, Expired,
+    Future, ProcessPool, TaskFailed, ThreadPool, TimeoutError, as_completed, stop_requested, wait,
 )
 
 TASKS = os.environ["CFUT_TASKS"]
@@ -202,6 +202,46 @@ def test_as_completed(pool):
     seen = {futures[future]: future.result() for future in as_completed(futures)}
     assert seen == {n: n * n for n in range(500)}
     assert list(as_completed([])) == []
+
+
+@each_kind
+def test_wait(pool):
+    slow, fast = pool.submit(linger), pool.submit(square, 2)
+    done, not_done = wait([slow, fast, slow], return_when=FIRST_COMPLETED)
+    assert done == {fast} and not_done == {slow}
+    assert wait([slow, fast], timeout=0.01) == ({fast}, {slow})
+    failed = pool.submit(divide, 1, 0)
+    done, not_done = wait([slow, failed], return_when=FIRST_EXCEPTION)
+    assert done == {failed} and not_done == {slow}
+    slow.cancel(stop=True)
+    assert wait([slow, fast]).done == {slow, fast}
+    assert wait([]) == (set(), set())
+
+
+places = []
+
+
+def initialize(place):
+    places.append(place)
+
+
+def place(_=None):
+    return places[-1]
+
+
+def initialize_badly():
+    raise ValueError("no licence")
+
+
+def test_initializers():
+    for kind in KINDS:
+        with kind(max_workers=2, initializer=initialize, initargs=("here",)) as pool:
+            assert set(pool.map(place, range(20))) == {"here"}
+        with kind(max_workers=1, initializer=initialize_badly) as pool:
+            raises(BrokenExecutor, pool.submit(place).result, "no licence")
+    assert 1 <= len(places) <= 2  # once in each thread; processes have their own list
+    del pool
+    until(lambda: not cfutures._kept)
 
 
 @each_kind
