@@ -54,7 +54,7 @@ const NODE: Language = Language {
 const LUAJIT: Language = Language {
     name: "luajit",
     version: &["luajit", "-v"],
-    oldest: (2, 0),
+    oldest: (2, 1),
     needs: &[],
     run: &[&["luajit", "test.lua"], &["luajit", "example.lua"]],
 };
