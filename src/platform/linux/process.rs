@@ -184,7 +184,8 @@ pub(crate) fn watch_children() -> Result<Fd, Errno> {
         CHILD_ENDED.store(fd.raw(), Ordering::Relaxed);
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_child_end as extern "C" fn(i32) as usize;
-        action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP;
+        // On another stack where there is one: those of Go are too small for a handler.
+        action.sa_flags = libc::SA_RESTART | libc::SA_NOCLDSTOP | libc::SA_ONSTACK;
         if libc::sigaction(libc::SIGCHLD, &action, ptr::null_mut()) != 0 {
             return Err(Errno::last());
         }
