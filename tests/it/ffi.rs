@@ -59,6 +59,63 @@ const LUAJIT: Language = Language {
     run: &[&["luajit", "test.lua"], &["luajit", "example.lua"]],
 };
 
+/// The program is its own worker, so it is built; the compiler's cache is in the directory, too.
+const GO: Language = Language {
+    name: "go",
+    version: &["go", "version"],
+    oldest: (1, 19),
+    needs: &[],
+    run: &[
+        &["sh", "-c", "gofmt -l . | grep . && exit 1; echo ok"],
+        &[
+            "sh",
+            "-c",
+            "export GOCACHE=${GOCACHE:-$CFUT_SCRATCH/cache} GOFLAGS=-mod=readonly
+            go vet ./... && go build -o $CFUT_SCRATCH/host . && exec $CFUT_SCRATCH/host",
+        ],
+    ],
+};
+
+/// Debian has JNA in this place; JNA_JAR names another one.
+const JAVA: Language = Language {
+    name: "java",
+    version: &["javac", "-version"],
+    oldest: (17, 0),
+    needs: &[(
+        &["sh", "-c", "test -r ${JNA_JAR:-/usr/share/java/jna.jar}"],
+        "JNA (libjna-java, or JNA_JAR)",
+    )],
+    run: &[&[
+        "sh",
+        "-c",
+        "classes=${JNA_JAR:-/usr/share/java/jna.jar}:$CFUT_SCRATCH
+        javac -Xlint:all -Werror -cp $classes -d $CFUT_SCRATCH *.java &&
+        exec java -XX:TieredStopAtLevel=1 -cp $classes Host",
+    ]],
+};
+
+const CSHARP: Language = Language {
+    name: "csharp",
+    version: &["mono", "--version"],
+    oldest: (6, 8),
+    needs: &[(&["mcs", "--version"], "mcs (mono-mcs)")],
+    run: &[&[
+        "sh",
+        "-c",
+        "mcs -warnaserror -out:$CFUT_SCRATCH/worker.exe Worker.cs Native.cs &&
+        mcs -warnaserror -out:$CFUT_SCRATCH/host.exe Host.cs Pool.cs Native.cs &&
+        exec mono $CFUT_SCRATCH/host.exe",
+    ]],
+};
+
+const RUBY: Language = Language {
+    name: "ruby",
+    version: &["ruby", "--version"],
+    oldest: (3, 1),
+    needs: &[(&["ruby", "-e", "require 'fiddle/import'"], "fiddle")],
+    run: &[&["ruby", "-w", "host.rb"]],
+};
+
 #[test]
 fn python() {
     check(&PYTHON);
@@ -92,6 +149,26 @@ fn node() {
 #[test]
 fn luajit() {
     check(&LUAJIT);
+}
+
+#[test]
+fn go() {
+    check(&GO);
+}
+
+#[test]
+fn java() {
+    check(&JAVA);
+}
+
+#[test]
+fn csharp() {
+    check(&CSHARP);
+}
+
+#[test]
+fn ruby() {
+    check(&RUBY);
 }
 
 /// Runs all of a language that is here.

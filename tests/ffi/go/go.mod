@@ -1,0 +1,3 @@
+module cfutures.example
+
+go 1.19
