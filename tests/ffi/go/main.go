@@ -134,7 +134,9 @@ func stopping() {
 
 	limited := task("linger")
 	limited.RunTimeout = 20 * time.Millisecond
-	show("time-out of a task", status(failure(pool.Call(background, limited, nil))).String(), "CFUT_EXPIRED")
+	err = failure(pool.Call(background, limited, nil))
+	show("time-out of a task", status(err).String(), "CFUT_EXPIRED")
+	show("which is context.DeadlineExceeded", errors.Is(err, context.DeadlineExceeded), true)
 }
 
 func asCompleted() {

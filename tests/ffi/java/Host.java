@@ -11,6 +11,7 @@ import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.CancellationException;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CompletionException;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 
@@ -88,6 +89,20 @@ final class Host {
             }
             lingering.cancel(true);
             show("cancelled", failure(lingering).getClass(), CancellationException.class);
+            CountDownLatch sleeps = new CountDownLatch(1);
+            BlockingQueue<String> told = new LinkedBlockingQueue<>();
+            CompletableFuture<Boolean> sleeping = pool.submit(() -> {
+                sleeps.countDown();
+                try {
+                    Thread.sleep(600_000);
+                    return told.add("slept");
+                } catch (InterruptedException thrown) {
+                    return told.add("interrupted");
+                }
+            });
+            sleeps.await();
+            sleeping.cancel(true);
+            show("a function that is cancelled", told.take(), "interrupted");
             TaskException expired = (TaskException) failure(
                     pool.call(TASKS + ":linger", new byte[0], Duration.ofMillis(20)));
             show("time-out of a task", expired.status, Cfutures.EXPIRED);

@@ -147,7 +147,7 @@ final class Pool implements AutoCloseable {
         }
     }
 
-    /** Runs a function on a thread of a thread pool. */
+    /** Runs a function on a thread of a thread pool, which {@code cancel(true)} interrupts. */
     <T> CompletableFuture<T> submit(Callable<T> function) {
         Function<T> lent = new Function<>(function);
         PointerByReference future = new PointerByReference();
@@ -157,6 +157,15 @@ final class Pool implements AutoCloseable {
             @Override
             T value() {
                 return lent.value;
+            }
+
+            @Override
+            public boolean cancel(boolean interrupt) {
+                boolean cancelled = super.cancel(interrupt);
+                if (interrupt) {
+                    lent.interrupt();
+                }
+                return cancelled;
             }
 
             @Override
@@ -182,16 +191,31 @@ final class Pool implements AutoCloseable {
         private final Callable<T> function;
         private T value;
         private Throwable failure;
+        /** Null before and after. */
+        private Thread thread;
 
         Function(Callable<T> function) {
             this.function = function;
         }
 
         void run() {
+            runIn(Thread.currentThread());
             try {
                 value = function.call();
             } catch (Throwable thrown) { // no exception may leave a callback
                 failure = thrown;
+            }
+            runIn(null);
+            Thread.interrupted(); // came too late, and is not for the next task
+        }
+
+        private synchronized void runIn(Thread thread) {
+            this.thread = thread;
+        }
+
+        synchronized void interrupt() {
+            if (thread != null) {
+                thread.interrupt();
             }
         }
     }
