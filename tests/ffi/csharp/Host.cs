@@ -61,8 +61,8 @@ namespace Cfutures
             using (var pool = Pool.OfThreads(4))
             {
                 Show("square of 12", await Square(pool, 12), 144);
-                Show("a failure", (await Failure(pool.Call(tasks + ":fail", Bytes("no such thing")))).Message,
-                    "CFUT_FAILED 42: no such thing");
+                Show("a failure", (await Failure(pool.Call(tasks + ":fail", Bytes("no such caf\u00e9")))).Message,
+                    "CFUT_FAILED 42: no such caf\u00e9");
                 var hello = "hello";
                 Show("a function", await pool.Run(() => hello.ToUpper()), "HELLO");
                 Show("its own exception", (await Failure(pool.Run(() => File.ReadAllText("/nonexistent")))).GetType(),
@@ -116,8 +116,8 @@ namespace Cfutures
                 Func<string, string, Task<string>> call = async (name, text) =>
                     Encoding.UTF8.GetString(await pool.Call(name, Bytes(text)));
                 Show("reversed in C#", await call("reverse", "abc"), "cba");
-                Show("an exception in C#", (await Failure(call("refuse", "it"))).Message,
-                    "CFUT_FAILED 1: it is not wanted");
+                Show("an exception in C#", (await Failure(call("refuse", "caf\u00e9"))).Message,
+                    "CFUT_FAILED 1: caf\u00e9 is not wanted");
                 Show("a worker that leaves", ((TaskException)await Failure(call("leave", ""))).Status, Native.Crashed);
                 Show("another one", await call("reverse", "cba"), "abc");
             }

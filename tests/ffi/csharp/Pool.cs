@@ -126,7 +126,7 @@ namespace Cfutures
         static byte[] ResultOf(IntPtr future)
         {
             var data = Native.cfut_future_bytes(future, out var length);
-            return Native.Bytes(data, (int)length);
+            return Native.Bytes(data, checked((int)(ulong)length));
         }
 
         /// <summary>Runs a function on a thread of a thread pool. The token keeps it from starting;
@@ -224,7 +224,17 @@ namespace Cfutures
             {
                 var future = Future;
                 var status = Native.cfut_future_wait(future, Native.Now);
-                var value = status == Native.Ok ? read(future) : default(T);
+                var value = default(T);
+                try
+                {
+                    if (status == Native.Ok)
+                        value = read(future);
+                }
+                catch (Exception thrown) when (thrown is OverflowException || thrown is OutOfMemoryException)
+                {
+                    Thrown = thrown; // larger than an array can be
+                    status = Native.Failed;
+                }
                 var code = Native.cfut_future_code(future);
                 var message = Native.Text(Native.cfut_future_message(future));
                 lock (this)

@@ -34,7 +34,7 @@ namespace Cfutures
             {
                 try
                 {
-                    var text = Encoding.UTF8.GetString(Native.Bytes(data, (int)length));
+                    var text = Encoding.UTF8.GetString(Native.Bytes(data, checked((int)(ulong)length)));
                     var result = Encoding.UTF8.GetBytes(function(text));
                     return Native.cfut_promise_set_bytes(promise, result, (UIntPtr)result.Length);
                 }

@@ -89,8 +89,8 @@ func onThreads() {
 	defer pool.Close()
 
 	show("square of 12", number(result(pool.Call(background, task("square"), bytes(12)))), 144)
-	show("a failure", failure(pool.Call(background, task("fail"), []byte("no such thing"))).Error(),
-		"CFUT_FAILED 42: no such thing")
+	show("a failure", failure(pool.Call(background, task("fail"), []byte("no such café"))).Error(),
+		"CFUT_FAILED 42: no such café")
 	_, err := pool.Call(background, cfut.Task{Name: "nobody"}, nil)
 	show("an unknown task", status(err).String(), "CFUT_ENOENT")
 

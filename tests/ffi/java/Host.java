@@ -1,5 +1,6 @@
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -46,6 +47,10 @@ final class Host {
         return ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN).getLong();
     }
 
+    static byte[] utf8(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
     static CompletableFuture<Long> square(Pool pool, long n) {
         return pool.call(TASKS + ":square", number(n)).thenApply(Host::number);
     }
@@ -74,8 +79,8 @@ final class Host {
     static void onThreads() throws Exception {
         try (Pool pool = Pool.ofThreads(4)) {
             show("square of 12", square(pool, 12).join(), 144L);
-            show("a failure", failure(pool.call(TASKS + ":fail", "no such thing".getBytes())).getMessage(),
-                    "CFUT_FAILED 42: no such thing");
+            show("a failure", failure(pool.call(TASKS + ":fail", utf8("no such caf\u00e9"))).getMessage(),
+                    "CFUT_FAILED 42: no such caf\u00e9");
             show("a function", pool.submit(() -> "hello".toUpperCase()).join(), "HELLO");
             show("its own exception", failure(pool.submit(() -> Files.size(Path.of("/nonexistent")))).getClass(),
                     NoSuchFileException.class);
@@ -133,12 +138,13 @@ final class Host {
         String java = Path.of(System.getProperty("java.home"), "bin", "java").toString();
         String[] command = {java, "-XX:TieredStopAtLevel=1", "-cp", System.getProperty("java.class.path"), "Worker"};
         try (Pool pool = Pool.ofProcesses(1, command)) {
-            show("reversed in Java", new String(pool.call("reverse", "abc".getBytes()).join()), "cba");
-            show("an exception in Java", failure(pool.call("refuse", "it".getBytes())).getMessage(),
-                    "CFUT_FAILED 1: java.lang.IllegalArgumentException: it is not wanted");
+            byte[] reversed = pool.call("reverse", utf8("caf\u00e9")).join();
+            show("reversed in Java", new String(reversed, StandardCharsets.UTF_8), "\u00e9fac");
+            show("an exception in Java", failure(pool.call("refuse", utf8("caf\u00e9"))).getMessage(),
+                    "CFUT_FAILED 1: java.lang.IllegalArgumentException: caf\u00e9 is not wanted");
             TaskException left = (TaskException) failure(pool.call("leave", new byte[0]));
             show("a worker that leaves", left.status, Cfutures.CRASHED);
-            show("another one", new String(pool.call("reverse", "cba".getBytes()).join()), "abc");
+            show("another one", pool.call("reverse", utf8("abc")).join().length, 3);
         }
     }
 

@@ -59,11 +59,12 @@ final class Pool implements AutoCloseable {
         Pointer options = C.cfut_options_new();
         try {
             TaskException.check(C.cfut_options_set(options, Cfutures.OPT_WORKERS, workers));
-            TaskException.check(C.cfut_options_set_text(options, Cfutures.OPT_NAME, "java"));
+            TaskException.check(C.cfut_options_set_text(options, Cfutures.OPT_NAME, Cfutures.text("java")));
             for (int i = 0; command != null && i < command.length; i++) {
+                byte[] word = Cfutures.text(command[i]);
                 TaskException.check(i == 0
-                        ? C.cfut_options_set_text(options, Cfutures.OPT_WORKER_PROGRAM, command[i])
-                        : C.cfut_options_add_worker_arg(options, command[i]));
+                        ? C.cfut_options_set_text(options, Cfutures.OPT_WORKER_PROGRAM, word)
+                        : C.cfut_options_add_worker_arg(options, word));
             }
             PointerByReference made = new PointerByReference();
             TaskException.check(processes
@@ -128,7 +129,7 @@ final class Pool implements AutoCloseable {
     /** As above; a task that runs for longer than {@code limit} has expired. */
     CompletableFuture<byte[]> call(String name, byte[] data, Duration limit) {
         PointerByReference made = new PointerByReference();
-        TaskException.check(C.cfut_task_new_named(name, made));
+        TaskException.check(C.cfut_task_new_named(Cfutures.text(name), made));
         Pointer task = made.getValue();
         try {
             if (limit != null) {
@@ -226,7 +227,7 @@ final class Pool implements AutoCloseable {
         if (function.failure == null) {
             return 0;
         }
-        C.cfut_promise_fail(promise, 1, function.failure.toString());
+        C.cfut_promise_fail(promise, 1, Cfutures.text(function.failure.toString()));
         return 1;
     }
 
@@ -249,7 +250,7 @@ final class Pool implements AutoCloseable {
     static byte[] bytes(Pointer future) {
         LongByReference length = new LongByReference();
         Pointer data = C.cfut_future_bytes(future, length);
-        return data == null ? new byte[0] : data.getByteArray(0, (int) length.getValue());
+        return data == null ? new byte[0] : data.getByteArray(0, Math.toIntExact(length.getValue()));
     }
 
     private abstract static class Outcome<T> extends CompletableFuture<T> {
@@ -272,8 +273,17 @@ final class Pool implements AutoCloseable {
 
         void settle() {
             int status = C.cfut_future_wait(future, Cfutures.NOW);
-            T value = status == Cfutures.OK ? value() : null;
-            Throwable failure = status == Cfutures.OK ? null : failure(status);
+            T value = null;
+            Throwable failure = null;
+            try {
+                if (status == Cfutures.OK) {
+                    value = value();
+                } else {
+                    failure = failure(status);
+                }
+            } catch (ArithmeticException | OutOfMemoryError thrown) { // larger than an array can be
+                failure = thrown;
+            }
             synchronized (this) {
                 C.cfut_future_release(future);
                 future = null;

@@ -27,17 +27,17 @@ final class Worker {
     static void register(String name, UnaryOperator<String> function) {
         Cfutures.Task task = (promise, data, length) -> run(promise, data, length, function);
         KEPT.add(task);
-        TaskException.check(C.cfut_register(name, task));
+        TaskException.check(C.cfut_register(Cfutures.text(name), task));
     }
 
     private static int run(Pointer promise, Pointer data, long length, UnaryOperator<String> function) {
         try {
-            byte[] input = length == 0 ? new byte[0] : data.getByteArray(0, (int) length);
+            byte[] input = length == 0 ? new byte[0] : data.getByteArray(0, Math.toIntExact(length));
             String result = function.apply(new String(input, StandardCharsets.UTF_8));
             byte[] output = result.getBytes(StandardCharsets.UTF_8);
             return C.cfut_promise_set_bytes(promise, output, output.length);
         } catch (Throwable thrown) { // no exception may leave a callback
-            C.cfut_promise_fail(promise, 1, thrown.toString());
+            C.cfut_promise_fail(promise, 1, Cfutures.text(thrown.toString()));
             return 1;
         }
     }

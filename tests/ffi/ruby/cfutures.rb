@@ -178,7 +178,7 @@ module Cfutures
         @callbacks << block unless @done
         @done
       end
-      block.call(self) if ended
+      call(block) if ended
     end
 
     # Takes the outcome over, and gives the library its handle back.
@@ -201,10 +201,17 @@ module Cfutures
         @ended.broadcast
         @callbacks
       end
-      callbacks.each { |block| block.call(self) }
+      callbacks.each { |block| call(block) }
     end
 
     private
+
+    # What it raises is not for the thread that happens to see the end.
+    def call(block)
+      block.call(self)
+    rescue StandardError => e
+      warn e.full_message
+    end
 
     def now
       Process.clock_gettime(Process::CLOCK_MONOTONIC)
@@ -218,7 +225,8 @@ module Cfutures
 
     def error(status)
       kind = status == CANCELLED ? Cancelled : Error
-      kind.new(status, Native.cfut_future_code(@handle), Native.cfut_future_message(@handle))
+      message = Native.cfut_future_message(@handle).to_s.force_encoding("UTF-8")
+      kind.new(status, Native.cfut_future_code(@handle), message)
     end
   end
 
@@ -253,6 +261,7 @@ module Cfutures
       @keeper = keep
       io = Cfutures.io_of(:cfut_queue_fd, @queue)
       @dispatcher = Thread.new { dispatch(io) }
+      @dispatcher.abort_on_exception = true # nobody would be told of any end
     ensure
       Native.cfut_options_free(options)
     end

@@ -35,8 +35,8 @@ end
 def on_threads
   pool = Cfutures::Pool.of_threads(workers: 4)
   show "square of 12", number(square(pool, 12)), 144
-  show "a failure", failure(pool.call("#{TASKS}:fail", "no such thing")).message,
-       "CFUT_FAILED 42: no such thing"
+  show "a failure", failure(pool.call("#{TASKS}:fail", "no such café")).message,
+       "CFUT_FAILED 42: no such café"
   show "an unknown task", begin
     pool.call("nobody")
   rescue Cfutures::Error => e
@@ -65,10 +65,10 @@ def on_a_loop
   pool = Cfutures::Pool.of_threads(workers: 2)
   main = Cfutures::Loop.new
   # The end of a task of the pool goes on in the thread of the loop.
-  chained = nil
-  square(pool, 3).on_done { |done| chained = main.submit { [number(done), Thread.current] } }
-  main.run until chained&.done?
-  show "a block in this thread", chained.value, [9, Thread.current]
+  seen = []
+  square(pool, 3).on_done { |done| main.submit { seen << number(done) << Thread.current } }
+  main.run while seen.empty?
+  show "a block in this thread", seen, [9, Thread.current]
 
   raised = main.submit { raise KeyError, "no such key" }
   unwanted = main.submit { abort "it was cancelled" }
@@ -97,9 +97,9 @@ end
 def in_ruby_processes
   command = [RbConfig.ruby, File.join(__dir__, "worker.rb")]
   pool = Cfutures::Pool.of_processes(workers: 2, command: command)
-  show "reversed in Ruby", pool.call("reverse", "abc").value, "cba"
-  show "an exception in Ruby", failure(pool.call("refuse", "it")).message,
-       "CFUT_FAILED 1: ArgumentError: it is not wanted"
+  show "reversed in Ruby", pool.call("reverse", "café").value.force_encoding("UTF-8"), "éfac"
+  show "an exception in Ruby", failure(pool.call("refuse", "café")).message,
+       "CFUT_FAILED 1: ArgumentError: café is not wanted"
   show "a worker that leaves", failure(pool.call("leave")).status, Cfutures::CRASHED
   show "another one", pool.call("reverse", "cba").value, "abc"
 ensure

@@ -26,7 +26,7 @@ func cfutDrop(closure C.uintptr_t) { deleteHandle(cgo.Handle(closure)) }
 //export cfutRunTask
 func cfutRunTask(promise *C.cfut_promise, number C.int, data unsafe.Pointer, length C.size_t) C.int32_t {
 	return answer(promise, guarded(func() error {
-		result, err := tasks[number](C.GoBytes(data, C.int(length)))
+		result, err := tasks[number](goBytes(data, length))
 		if err == nil && len(result) > 0 {
 			C.cfut_promise_set_bytes(promise, unsafe.Pointer(&result[0]), C.size_t(len(result)))
 		}

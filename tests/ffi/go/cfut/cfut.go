@@ -369,8 +369,12 @@ func (p *Pool) Call(ctx context.Context, task Task, data []byte) (*Future[[]byte
 
 func resultBytes(future *C.cfut_future) ([]byte, error) {
 	var length C.size_t
-	data := C.cfut_future_bytes(future, &length)
-	return C.GoBytes(data, C.int(length)), nil
+	return goBytes(C.cfut_future_bytes(future, &length), length), nil
+}
+
+// goBytes is C.GoBytes without its limit of 2 GiB.
+func goBytes(data unsafe.Pointer, length C.size_t) []byte {
+	return append([]byte{}, unsafe.Slice((*byte)(data), int(length))...)
 }
 
 // Go runs a function on a thread of a thread pool. ctx is what the function gets: its end keeps
