@@ -127,23 +127,24 @@ namespace Cfutures
         static async Task ManyTasks()
         {
             long differences = 0, before = 0;
-            using (var pool = Pool.OfThreads(4))
+            using (var threads = Pool.OfThreads(4))
+            using (var processes = Pool.OfProcesses(2))
             {
                 for (int round = 0; round < 10; round++)
                 {
                     var all = new List<Task<long>>();
-                    for (long n = 0; n < 500; n++)
+                    for (long n = 0; n < 1000; n++)
                     {
                         var number = n;
-                        all.Add(Square(pool, n));
-                        all.Add(pool.Run(() => -number * number));
+                        all.Add(Square(processes, n));
+                        all.Add(threads.Run(() => -number * number));
                     }
                     differences += (await Task.WhenAll(all)).Sum();
                     if (round == 4)
                         before = ResidentKib();
                 }
             }
-            Show("10000 tasks, differences", differences, 0);
+            Show("10000 tasks on each, differences", differences, 0);
             Show("objects left", Pool.Lent, 0);
             Show("grown by less than 64 MiB", ResidentKib() - before < 64 << 10, true);
         }

@@ -198,14 +198,15 @@ func inGoProcesses() {
 
 // manyTasks shows that nothing stays behind.
 func manyTasks() {
-	pool := must(cfut.NewThreadPool(cfut.Options{Workers: 4, Name: "go"}))
+	threads := must(cfut.NewThreadPool(cfut.Options{Workers: 4, Name: "go"}))
+	processes := must(cfut.NewProcessPool(cfut.Options{Workers: 2, Name: "go"}))
 	differences, before := int64(0), int64(0)
 	for round := 0; round < 10; round++ {
 		named, functions := []*cfut.Future[[]byte]{}, []*cfut.Future[int64]{}
-		for n := int64(0); n < 500; n++ {
+		for n := int64(0); n < 1000; n++ {
 			n := n
-			named = append(named, must(pool.Call(background, task("square"), bytes(n))))
-			functions = append(functions, must(cfut.Go(background, pool,
+			named = append(named, must(processes.Call(background, task("square"), bytes(n))))
+			functions = append(functions, must(cfut.Go(background, threads,
 				func(context.Context) (int64, error) { return n * n, nil })))
 		}
 		for i := range named {
@@ -215,8 +216,9 @@ func manyTasks() {
 			before = residentKiB()
 		}
 	}
-	must(0, pool.Close())
-	show("10000 tasks, differences", differences, 0)
+	must(0, threads.Close())
+	must(0, processes.Close())
+	show("10000 tasks on each, differences", differences, 0)
 	show("handles left", cfut.Handles(), 0)
 	show("grown by less than 64 MiB", residentKiB()-before < 64<<10, true)
 }

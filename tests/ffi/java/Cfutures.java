@@ -17,7 +17,6 @@ interface Cfutures extends Library {
     int OPT_WORKERS = 1, OPT_NAME = 64, OPT_WORKER_PROGRAM = 65;
     int TASK_RUN_TIMEOUT_NS = 2;
     int CANCEL_KILL = 2;
-    int INFO_WORKER_PID = 4;
 
     interface Closure extends Callback {
         int run(Pointer promise, Pointer argument);
@@ -64,7 +63,6 @@ interface Cfutures extends Library {
     Pointer cfut_future_bytes(Pointer future, LongByReference length);
     int cfut_future_code(Pointer future);
     String cfut_future_message(Pointer future);
-    int cfut_future_info(Pointer future, int key, LongByReference value);
     int cfut_future_cancel(Pointer future, int mode);
     void cfut_future_release(Pointer future);
 
@@ -76,8 +74,6 @@ interface Cfutures extends Library {
     int cfut_promise_new(PointerByReference promise, PointerByReference future);
     int cfut_promise_set_bytes(Pointer promise, byte[] data, long length);
     int cfut_promise_fail(Pointer promise, int code, byte[] message);
-    int cfut_promise_set_cancelled(Pointer promise);
-    int cfut_promise_stop_requested(Pointer promise);
     void cfut_promise_release(Pointer promise);
 
     int cfut_register(byte[] name, Task task);

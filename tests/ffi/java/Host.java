@@ -152,13 +152,13 @@ final class Host {
     static void manyTasks() throws Exception {
         long differences = 0;
         long before = 0;
-        try (Pool pool = Pool.ofThreads(4)) {
+        try (Pool threads = Pool.ofThreads(4); Pool processes = Pool.ofProcesses(2)) {
             for (int round = 0; round < 10; round++) {
                 List<CompletableFuture<Long>> all = new ArrayList<>();
-                for (long n = 0; n < 500; n++) {
+                for (long n = 0; n < 1000; n++) {
                     long number = n;
-                    all.add(square(pool, n));
-                    all.add(pool.submit(() -> -number * number));
+                    all.add(square(processes, n));
+                    all.add(threads.submit(() -> -number * number));
                 }
                 for (CompletableFuture<Long> future : all) {
                     differences += future.join();
@@ -168,7 +168,7 @@ final class Host {
                 }
             }
         }
-        show("10000 tasks, differences", differences, 0L);
+        show("10000 tasks on each, differences", differences, 0L);
         show("objects left", Pool.lent(), 0);
         show("grown by less than 64 MiB", residentKib() - before < 64 << 10, true);
     }

@@ -9,7 +9,7 @@ require "io/wait"
 
 module Cfutures
   OK, CANCELLED, FAILED, CRASHED, EXPIRED, BROKEN = 0, 3, 4, 5, 6, 7
-  FOREVER, NOW = -1, 0
+  NOW = 0 # for time-outs: this module waits by descriptors
   OPT_WORKERS, OPT_NAME, OPT_WORKER_PROGRAM = 1, 64, 65
   TASK_RUN_TIMEOUT_NS = 2
   CANCEL_KILL = 2

@@ -108,22 +108,22 @@ end
 
 # Nothing stays behind.
 def many_tasks
-  pool = Cfutures::Pool.of_threads(workers: 4)
+  pools = [Cfutures::Pool.of_threads(workers: 4), Cfutures::Pool.of_processes(workers: 2)]
   main = Cfutures::Loop.new
   differences = before = 0
   10.times do |round|
-    named = (0...500).map { |n| square(pool, n) }
-    blocks = (0...500).map { |n| main.submit { n * n } }
+    named = pools.map { |pool| (0...1000).map { |n| square(pool, n) } }
+    blocks = (0...1000).map { |n| main.submit { n * n } }
     main.run until blocks.all?(&:done?)
-    differences += named.sum { |future| number(future) } - blocks.sum(&:value)
+    differences += named.flatten.sum { |future| number(future) } - 2 * blocks.sum(&:value)
     before = resident_kib if round == 4
   end
-  show "10000 tasks, differences", differences, 0
-  show "outstanding", [pool.outstanding, Cfutures::BLOCKS.size], [0, 0]
+  show "10000 tasks on each, differences", differences, 0
+  show "outstanding", [*pools.map(&:outstanding), Cfutures::BLOCKS.size], [0, 0, 0]
   show "grown by less than 64 MiB", resident_kib - before < 64 << 10, true
 ensure
   main&.close
-  pool&.close
+  pools&.each(&:close)
 end
 
 def resident_kib

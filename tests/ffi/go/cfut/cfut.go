@@ -242,6 +242,7 @@ func submit[T any](ctx context.Context, p *Pool, f *Future[T],
 	var future *C.cfut_future // C must not see &f.running: there are Go pointers beside it
 	err := checked(func() C.cfut_status { return accept(&future) })
 	if err != nil {
+		f.stop()
 		return nil, err
 	}
 	f.running = future
@@ -250,6 +251,7 @@ func submit[T any](ctx context.Context, p *Pool, f *Future[T],
 	if err != nil {
 		deleteHandle(cgo.Handle(tag))
 		C.cfut_future_release(future)
+		f.stop()
 		return nil, err
 	}
 	if ctx.Done() != nil {
@@ -282,9 +284,7 @@ func (f *Future[T]) settle(future *C.cfut_future) {
 	C.cfut_future_release(f.running)
 	f.running = nil
 	f.lock.Unlock()
-	if f.stop != nil {
-		f.stop() // frees what the context holds
-	}
+	f.stop() // frees what the context holds
 	close(f.done)
 }
 
@@ -305,9 +305,7 @@ func (f *Future[T]) Get(ctx context.Context) (T, error) {
 // Cancel keeps a task from starting, asks one that runs to stop, and kills a worker process whose
 // task does not heed that.
 func (f *Future[T]) Cancel() {
-	if f.stop != nil {
-		f.stop()
-	}
+	f.stop()
 	f.lock.Lock()
 	future := C.cfut_future_retain(f.running)
 	f.lock.Unlock()
@@ -358,7 +356,7 @@ func (p *Pool) Call(ctx context.Context, task Task, data []byte) (*Future[[]byte
 	if err != nil {
 		return nil, err
 	}
-	return submit(ctx, p, &Future[[]byte]{fill: resultBytes}, func(future **C.cfut_future) C.cfut_status {
+	return submit(ctx, p, &Future[[]byte]{fill: resultBytes, stop: func() {}}, func(future **C.cfut_future) C.cfut_status {
 		var first unsafe.Pointer
 		if len(data) > 0 {
 			first = unsafe.Pointer(&data[0])
