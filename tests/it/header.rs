@@ -6,7 +6,9 @@ const HEADER: &str = "include/cfutures.h";
 
 fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    let mut config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    config.after_includes = config.after_includes.map(|text| with_version(&text));
     // The order of these files is the order of the header's sections.
     let files = [
         "types", "library", "options", "executor", "loops", "task", "submit", "map", "future",
@@ -19,6 +21,17 @@ fn generate() -> String {
     let mut text = Vec::new();
     builder.generate().expect("cbindgen reads src/ffi").write(&mut text);
     String::from_utf8(text).expect("UTF-8")
+}
+
+/// The version stands in Cargo.toml and nowhere else.
+fn with_version(text: &str) -> String {
+    let filled = text
+        .replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
+        .replace("@MINOR@", env!("CARGO_PKG_VERSION_MINOR"))
+        .replace("@PATCH@", env!("CARGO_PKG_VERSION_PATCH"))
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+    assert!(!filled.contains('@'), "cbindgen.toml has a mark that nobody fills in");
+    filled
 }
 
 /// `CFUT_BLESS=1` (make header) writes it instead.

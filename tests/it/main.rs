@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)] // tests may nap and spawn
 
 mod abi;
+mod abi_guard;
+mod declarations;
 mod elf;
 mod examples;
 mod faults;
