@@ -3,9 +3,8 @@
 
 use crate::declarations::Declarations;
 use crate::elf::{self, Object};
-use crate::support::{build, compiler, library_dir, program, root, soname, succeed, work_dir};
+use crate::support::{build, build_static, library_dir, program, root, soname, succeed};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -46,6 +45,15 @@ fn exports_are_the_functions_of_the_header() {
     assert!(others.is_empty(), "not a plain global function: {others:?}");
     let names: BTreeSet<String> = exports.into_iter().map(|symbol| symbol.name).collect();
     assert_eq!(names, header().functions());
+}
+
+#[test]
+fn exports_are_those_of_the_list() {
+    let names: BTreeSet<String> =
+        library().exports().into_iter().map(|symbol| symbol.name).collect();
+    let list = read("abi/symbols");
+    let listed = list.lines().map(|line| line.split_once(' ').expect("a version").0.to_owned());
+    assert_eq!(names, listed.collect());
 }
 
 #[test]
@@ -141,27 +149,26 @@ fn only_the_c_library_and_the_unwinder_are_needed() {
     assert_eq!(library.texts(elf::DT_RUNPATH), [""; 0]);
 }
 
-// ---- the static library ----
+/// The oldest C library that a build of this project runs with. It is 2.34 because that one moved
+/// the thread functions to other symbol versions, which every build on it or a newer one has.
+const GLIBC: [u32; 2] = [2, 34];
 
-const FOR_STATIC: &[&str] = &["-lpthread", "-lm", "-ldl"];
-
-/// A program or shared object with the static library inside.
-fn build_static(source: &str, output: &str, arguments: &[&str]) -> PathBuf {
-    let output = work_dir().join(output);
-    let mut command = compiler(false);
-    command
-        .arg("-std=c11")
-        .args(arguments)
-        .arg("-I")
-        .arg(root().join("include"))
-        .arg(root().join(source))
-        .arg(library_dir().join("libcfutures.a"))
-        .args(FOR_STATIC)
-        .arg("-o")
-        .arg(&output);
-    succeed(&mut command);
-    output
+#[test]
+fn no_newer_c_library_is_needed_than_promised() {
+    let versions = library().wanted_versions();
+    let numbers = versions.iter().filter_map(|name| name.strip_prefix("GLIBC_"));
+    let numbers: Vec<Vec<u32>> = numbers
+        .map(|name| name.split('.').map(|part| part.parse().expect("a number")).collect())
+        .collect();
+    assert!(numbers.len() > 3, "versions were not found: {versions:?}");
+    let newer: Vec<_> = numbers.iter().filter(|version| version[..] > GLIBC[..]).collect();
+    assert!(
+        newer.is_empty(),
+        "docs/abi.md promises glibc {GLIBC:?}, and these are newer: {newer:?}"
+    );
 }
+
+// ---- the static library ----
 
 #[test]
 fn static_library_in_a_program() {

@@ -6,9 +6,7 @@
 //! all is well.
 
 use crate::declarations::Declarations;
-use crate::support::{
-    compiler, describe, library_dir, program, root, run, soname, succeed, work_dir,
-};
+use crate::support::{compiler, describe, root, run, soname, succeed, work_dir};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -270,5 +268,3 @@ fn guard_passes_other_words() {
     ];
     is_no_change("words", &changes);
 }
-
-// ---- programs and libraries of different versions ----

@@ -1,6 +1,6 @@
 //! What a header of the library declares, read from its text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 pub(crate) struct Declarations {
@@ -23,13 +23,7 @@ impl Declarations {
     }
 
     pub(crate) fn functions(&self) -> BTreeSet<String> {
-        let prototypes = self.prototypes().into_iter();
-        prototypes
-            .map(|prototype| {
-                let before = prototype.split('(').next().expect("a parenthesis");
-                before.rsplit(|letter| !is_word(letter)).next().expect("a name").to_owned()
-            })
-            .collect()
+        self.prototypes().into_iter().map(name_of).collect()
     }
 
     /// Name and value of what the header defines and what takes no arguments.
@@ -63,7 +57,27 @@ impl Declarations {
     }
 }
 
-pub(crate) fn without_comments(text: &str) -> String {
+/// The functions of a header, by name, with the version that their comments name.
+pub(crate) fn symbols_since(header: &str) -> BTreeMap<String, String> {
+    let (_, functions) = header.split_once("extern \"C\"").expect("the functions");
+    let mut symbols = BTreeMap::new();
+    for declaration in functions.split("/**").skip(1) {
+        let (comment, code) = declaration.split_once("*/").expect("the end of a comment");
+        let (_, since) = comment.rsplit_once("Since: ").expect("a version");
+        let since: String = since.chars().take_while(|letter| !letter.is_whitespace()).collect();
+        let name = name_of(code.split_once("CFUT_API").expect("a function").1);
+        symbols.insert(name, since.trim_end_matches('.').to_owned());
+    }
+    symbols
+}
+
+/// The function that a prototype declares.
+fn name_of(prototype: &str) -> String {
+    let before = prototype.split('(').next().expect("a parenthesis");
+    before.rsplit(|letter| !is_word(letter)).next().expect("a name").to_owned()
+}
+
+fn without_comments(text: &str) -> String {
     let mut rest = text;
     let mut code = String::new();
     while let Some((before, comment)) = rest.split_once("/*") {

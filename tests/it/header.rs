@@ -1,5 +1,6 @@
 //! The committed header is what cbindgen makes of the sources.
 
+use crate::declarations::symbols_since;
 use std::path::Path;
 
 const HEADER: &str = "include/cfutures.h";
@@ -45,4 +46,21 @@ fn header_is_fresh() {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == fresh, "{HEADER} is not what src/ffi says; run `make header`");
+}
+
+/// The names that the shared library exports, each with the version it came with: what a package's
+/// symbols file is made of, and what a review of an interface looks at.
+#[test]
+fn symbol_list_is_fresh() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let header = std::fs::read_to_string(root.join(HEADER)).expect("the header");
+    let fresh: String =
+        symbols_since(&header).iter().map(|(name, since)| format!("{name} {since}\n")).collect();
+    let path = root.join("abi/symbols");
+    if std::env::var_os("CFUT_BLESS").is_some() {
+        std::fs::write(&path, fresh).expect("list written");
+        return;
+    }
+    let committed = std::fs::read_to_string(&path).unwrap_or_default();
+    assert_eq!(committed, fresh, "abi/symbols is not what {HEADER} says; run `make header`");
 }

@@ -22,5 +22,6 @@ mod suites;
 mod support;
 mod testing_doc;
 mod timelines;
+mod versions;
 mod view_suites;
 mod worker_program;

@@ -206,6 +206,27 @@ fn compile(source: &str, arguments: &[&str]) -> PathBuf {
     program
 }
 
+/// What a program with the static library inside is linked with.
+pub(crate) const FOR_STATIC: &[&str] = &["-lpthread", "-lm", "-ldl"];
+
+/// A program or shared object with the static library inside.
+pub(crate) fn build_static(source: &str, output: &str, arguments: &[&str]) -> PathBuf {
+    let output = work_dir().join(output);
+    let mut command = compiler(false);
+    command
+        .arg("-std=c11")
+        .args(arguments)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join(source))
+        .arg(library_dir().join("libcfutures.a"))
+        .args(FOR_STATIC)
+        .arg("-o")
+        .arg(&output);
+    succeed(&mut command);
+    output
+}
+
 /// A program to run, behind what `CFUT_TEST_WRAPPER` names: valgrind, taskset, …
 pub(crate) fn program(path: &Path) -> Command {
     let mut command = match std::env::var("CFUT_TEST_WRAPPER") {
