@@ -128,7 +128,18 @@ static void in_a_forked_child(void)
     close_pool(&in_program, own);
 }
 
-/* The workers of either are told of by cfut_worker_main() of the program's own copy. */
+static void expect_refusal(cfut_executor *pool)
+{
+    cfut_future *future;
+    char text[512];
+    cfut_status status = loaded.submit(pool, square_loaded, NULL, 0, &future);
+    loaded.last_error(text, sizeof text);
+    printf("%d: %s\n", (int)status, text);
+    NEED(status == CFUT_ENOENT && strstr(text, "cfut_worker_main") != NULL);
+}
+
+/* cfut_worker_main() was called in the program's own copy: its workers are this program. Those of
+ * the other are cfutures-worker, and reach functions of modules, not of this program. */
 static void in_processes(const char *module)
 {
     cfut_executor *own, *other;
@@ -144,6 +155,7 @@ static void in_processes(const char *module)
         expect_square(&loaded, second, n);
     }
     loaded.task_free(named);
+    expect_refusal(other);
     close_pool(&loaded, other);
     close_pool(&in_program, own);
 }

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include <cfutures.h>
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -94,6 +95,62 @@ static void in_short_lived_threads(void)
     }
 }
 
+static size_t lines_of(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    size_t lines = 0;
+    int letter;
+    NEED(file != NULL);
+    while ((letter = getc(file)) != EOF)
+        lines += letter == '\n';
+    fclose(file);
+    return lines;
+}
+
+static size_t entries_of(const char *path)
+{
+    DIR *directory = opendir(path);
+    size_t entries = 0;
+    NEED(directory != NULL);
+    while (readdir(directory) != NULL)
+        entries++;
+    closedir(directory);
+    return entries;
+}
+
+/* What the process holds: mapped files, descriptors, threads. */
+typedef struct holdings {
+    size_t maps, descriptors, threads;
+} holdings;
+
+static holdings count(void)
+{
+    holdings now = { lines_of("/proc/self/maps"), entries_of("/proc/self/fd"),
+                     entries_of("/proc/self/task") };
+    return now;
+}
+
+/* Loaded, used and let go again and again, nothing piles up: neither the library nor descriptors
+ * nor threads. (Stacks of ended threads are kept for new ones by the C library, and memory by
+ * its allocator: a few maps more are none too many.) */
+static void in_a_loop(void)
+{
+    holdings before = count(), after;
+    for (int i = 0; i < 500; i++) {
+        open_use_close(NULL);
+        if (i == 50)
+            before = count();
+    }
+    after = count();
+    if (after.maps > before.maps + 32 || after.descriptors != before.descriptors ||
+        after.threads != before.threads) {
+        fprintf(stderr, "maps %zu -> %zu, descriptors %zu -> %zu, threads %zu -> %zu\n",
+                before.maps, after.maps, before.descriptors, after.descriptors, before.threads,
+                after.threads);
+        _exit(1);
+    }
+}
+
 /* Closed while an executor is at work, which goes on. */
 static void closed_while_at_work(void)
 {
@@ -129,6 +186,7 @@ int main(int argc, char **argv)
 {
     NEED(argc == 2);
     name = argv[1];
+    in_a_loop();
     in_short_lived_threads();
     closed_while_at_work();
     loaded_twice();
