@@ -17,6 +17,7 @@ mod process_faults;
 mod process_suites;
 mod rooms;
 mod snapshots;
+mod snippets;
 mod sources;
 mod suites;
 mod support;
