@@ -47,12 +47,12 @@ fn an_old_program_runs_with_the_new_library() {
 
 /// The header as a later version of the same soname might have it.
 fn newer_header() -> PathBuf {
-    let patch = format!("#define CFUT_VERSION_PATCH {}\n", env!("CARGO_PKG_VERSION_PATCH"));
-    let version = format!("#define CFUT_VERSION \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    let patch = format!("#define CFUT_VERSION_PATCH {} ", env!("CARGO_PKG_VERSION_PATCH"));
+    let version = format!("#define CFUT_VERSION \"{}\" ", env!("CARGO_PKG_VERSION"));
     let last = "CFUT_API void cfut_blocking_end(void);";
     let changes = [
-        (patch.as_str(), "#define CFUT_VERSION_PATCH 99\n"),
-        (version.as_str(), "#define CFUT_VERSION \"of tomorrow\"\n"),
+        (patch.as_str(), "#define CFUT_VERSION_PATCH 99 "),
+        (version.as_str(), "#define CFUT_VERSION \"of tomorrow\" "),
         ("#define CFUT_OPT_NAME 64 ", "#define CFUT_OPT_OF_TOMORROW 63\n#define CFUT_OPT_NAME 64 "),
         (
             "#define CFUT_TOO_LATE 9 ",
