@@ -17,6 +17,7 @@ BEGIN {
 
 # Constants of the header as links; what only begins so ("CFUT_OPT_") is left.
 function linked(text,   done, name) {
+    gsub(/section 13 above/, "@ref section_13", text)
     done = ""
     while (match(text, /CFUT_[A-Z0-9_]+/)) {
         name = substr(text, RSTART, RLENGTH)

@@ -10,6 +10,7 @@ mod faults;
 mod header;
 mod headers;
 mod json;
+mod links;
 mod lints;
 mod manual;
 mod map_suites;
