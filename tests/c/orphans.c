@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include <cfutures.h>
 
+#include "need.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,14 +16,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NEED(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1); \
-        } \
-    } while (0)
 
 /* Answers with the number of its parent, the supervisor. */
 static int32_t parent(cfut_promise *promise, const void *data, size_t len)

@@ -5,20 +5,14 @@
 #define _GNU_SOURCE
 #include <cfutures.h>
 
+#include "need.h"
+
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define NEED(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1); \
-        } \
-    } while (0)
 
 /* What is used of a copy. */
 #define CALLS(CALL) \

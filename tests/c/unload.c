@@ -3,20 +3,14 @@
 #define _GNU_SOURCE
 #include <cfutures.h>
 
+#include "need.h"
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define NEED(condition) \
-    do { \
-        if (!(condition)) { \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #condition); \
-            _exit(1); \
-        } \
-    } while (0)
 
 typedef struct library {
     void *handle;

@@ -6,7 +6,7 @@
 //! all is well.
 
 use crate::declarations::Declarations;
-use crate::support::{compiler, describe, root, run, soname, succeed, work_dir};
+use crate::support::{compiler, describe, once, root, run, soname, soname_of, succeed, work_dir};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,13 @@ use std::process::Command;
 
 /// The directories of released headers that have this soname, with a header each.
 pub(crate) fn baselines() -> Vec<PathBuf> {
-    let versions = fs::read_dir(root().join("abi")).expect("abi/");
-    let versions =
-        versions.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
-    let compatible = |path: &PathBuf| {
-        let version = path.file_name().expect("a name").to_str().expect("UTF-8").to_owned();
-        let parts: Vec<&str> = version.split('.').collect();
-        let abi = if parts[0] == "0" { format!("0.{}", parts[1]) } else { parts[0].to_owned() };
-        format!("libcfutures.so.{abi}") == soname()
-    };
-    versions.filter(compatible).collect()
+    let entries = fs::read_dir(root().join("abi")).expect("abi/");
+    let paths = entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.is_dir());
+    paths.filter(|path| soname_of(name_of(path)) == soname()).collect()
+}
+
+fn name_of(path: &Path) -> &str {
+    path.file_name().expect("a name").to_str().expect("UTF-8")
 }
 
 fn current() -> PathBuf {
@@ -31,17 +28,19 @@ fn current() -> PathBuf {
 }
 
 /// A directory with the header of this version after some changes, each of a text that stands in it
-/// once.
+/// once. The same name stands for the same changes.
 pub(crate) fn changed_header(name: &str, changes: &[(&str, &str)]) -> PathBuf {
-    let mut text = fs::read_to_string(current().join("cfutures.h")).expect("the header");
-    for (from, to) in changes {
-        assert_eq!(text.matches(from).count(), 1, "{from:?} in the header");
-        text = text.replace(from, to);
-    }
-    let dir = work_dir().join(format!("abi_{name}"));
-    fs::create_dir_all(&dir).expect("a directory");
-    fs::write(dir.join("cfutures.h"), text).expect("a header");
-    dir
+    once(&format!("header {name}"), || {
+        let mut text = fs::read_to_string(current().join("cfutures.h")).expect("the header");
+        for (from, to) in changes {
+            assert_eq!(text.matches(from).count(), 1, "{from:?} in the header");
+            text = text.replace(from, to);
+        }
+        let dir = work_dir().join(format!("abi_{name}"));
+        fs::create_dir_all(&dir).expect("a directory");
+        fs::write(dir.join("cfutures.h"), text).expect("a header");
+        dir
+    })
 }
 
 // ---- by the compiler ----
@@ -75,7 +74,7 @@ fn disagreements(old: &Path, new: &Path) -> String {
         new.display(),
         old.display()
     );
-    let name = new.file_name().expect("a name").to_str().expect("UTF-8");
+    let name = name_of(new);
     let source = work_dir().join(format!("both_{name}.c"));
     fs::write(&source, text).expect("a source");
     let mut command = compiler(false);
@@ -90,6 +89,10 @@ fn disagreements(old: &Path, new: &Path) -> String {
 /// is in an enum that a function takes, or nobody would see it; in one enum for all, abidiff takes
 /// values that stand there twice for the same.
 pub(crate) fn stub(header: &Path, soname: &str) -> PathBuf {
+    once(&format!("stub {} {soname}", header.display()), || make_stub(header, soname))
+}
+
+fn make_stub(header: &Path, soname: &str) -> PathBuf {
     let declared = Declarations::read(&header.join("cfutures.h"));
     let mut text = String::from("#include <cfutures.h>\n\n");
     for (name, _) in declared.lasting_constants() {
@@ -99,7 +102,7 @@ pub(crate) fn stub(header: &Path, soname: &str) -> PathBuf {
     for prototype in declared.prototypes() {
         let _ = write!(text, "\nCFUT_API {prototype}\n{{\n    __builtin_trap();\n}}\n");
     }
-    let dir = header.file_name().expect("a name").to_str().expect("UTF-8");
+    let dir = name_of(header);
     let dir = work_dir().join(format!("stub_{dir}_{soname}"));
     fs::create_dir_all(&dir).expect("a directory");
     let source = dir.join("stub.c");

@@ -4,8 +4,8 @@
 
 use crate::abi_guard::{baselines, changed_header, stub};
 use crate::support::{
-    FOR_STATIC, build_static, compiler, describe, library_dir, program, root, run, soname, succeed,
-    work_dir,
+    FOR_STATIC, build_static, compiler, describe, in_a_name, library_dir, once, program, root, run,
+    soname, succeed, work_dir,
 };
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,26 @@ use std::process::Output;
 /// library of this build.
 fn made_with(header: &Path, source: &str, soname: &str, arguments: &[&str]) -> PathBuf {
     let linked = stub(header, soname);
-    let name = format!("{}_{}", source.replace(['/', '.'], "_"), arguments.len());
+    let name = source.replace(['/', '.'], "_") + &in_a_name(arguments);
     let output = linked.parent().expect("a directory").join(name);
+    once(&format!("{}", output.display()), || {
+        compile(header, source, &linked, &output, arguments);
+        output.clone()
+    })
+}
+
+fn compile(header: &Path, source: &str, linked: &Path, output: &Path, arguments: &[&str]) {
     let mut command = compiler(false);
     command
         .args(["-std=c11", "-I"])
         .arg(header)
         .arg(root().join(source))
         .arg("-o")
-        .arg(&output)
+        .arg(output)
         .args(arguments)
-        .arg(&linked)
+        .arg(linked)
         .arg(format!("-Wl,-rpath,{}", library_dir().display()));
     succeed(&mut command);
-    output
 }
 
 // ---- an old program ----
