@@ -93,7 +93,7 @@ fn try_page(page: &str) {
         let line = format!("#line {} \"{}\"\n", block.line, root().join(page).display());
         let text = match block.mark.as_str() {
             "c" | "cpp" => format!("{line}{}", block.text),
-            "c fragment" => format!("{FRAME}{line}{}{FRAME_END}", block.text),
+            "c fragment" => format!("{FRAME}{line}{}{FRAME_END}", indented(&block.text)),
             "diff" => changed(page, &blocks, &block.text),
             "text" | "sh" | "json" | "python" | "" => continue,
             other => panic!("{page}:{}: what is a block marked {other:?}?", block.line),
@@ -104,6 +104,11 @@ fn try_page(page: &str) {
             assert_eq!(printed, expected.text, "{page}:{}", block.line);
         }
     }
+}
+
+/// As deep as what stands around it: compilers look at that.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("    {line}\n")).collect()
 }
 
 /// The first program of a page after a change.
