@@ -15,6 +15,8 @@
 typedef struct library {
     void *handle;
     cfut_status (*pool_new)(const cfut_options *, cfut_executor **);
+    cfut_status (*process_pool_new)(const cfut_options *, cfut_executor **);
+    cfut_status (*warm)(cfut_executor *, int64_t);
     cfut_status (*submit)(cfut_executor *, cfut_task_fn, const void *, size_t, cfut_future **);
     cfut_status (*wait)(cfut_future *, int64_t);
     void (*future_release)(cfut_future *);
@@ -39,6 +41,8 @@ static library use_handle(void *handle)
     NEED(handle != NULL);
     made.handle = handle;
     find(handle, "cfut_thread_pool_new", &made.pool_new);
+    find(handle, "cfut_process_pool_new", &made.process_pool_new);
+    find(handle, "cfut_executor_warm", &made.warm);
     find(handle, "cfut_submit", &made.submit);
     find(handle, "cfut_future_wait", &made.wait);
     find(handle, "cfut_future_release", &made.future_release);
@@ -124,6 +128,17 @@ static holdings count(void)
     return now;
 }
 
+static void use_processes(void)
+{
+    library with = use_handle(dlopen(name, RTLD_NOW | RTLD_LOCAL));
+    cfut_executor *pool;
+    NEED(with.process_pool_new(NULL, &pool) == CFUT_OK);
+    NEED(with.warm(pool, CFUT_FOREVER) == CFUT_OK);
+    NEED(with.shutdown(pool, 0, CFUT_FOREVER) == CFUT_OK);
+    with.release(pool);
+    NEED(dlclose(with.handle) == 0);
+}
+
 /* Loaded, used and let go again and again, nothing piles up: neither the library nor descriptors
  * nor threads. (Stacks of ended threads are kept for new ones by the C library, and memory by
  * its allocator: a few maps more are none too many.) */
@@ -132,6 +147,8 @@ static void in_a_loop(void)
     holdings before = count(), after;
     for (int i = 0; i < 500; i++) {
         open_use_close(NULL);
+        if (i % 50 == 0)
+            use_processes();
         if (i == 50)
             before = count();
     }

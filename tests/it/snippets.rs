@@ -7,9 +7,11 @@
 //! - A block marked `diff` is a change of the first program of its page, which prints the same after
 //!   it.
 
-use crate::support::{build_with, program, root, succeed, work_dir};
+use crate::support::{build_with, library_dir, program, root, succeed, work_dir};
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 struct Block {
     mark: String,
@@ -148,6 +150,30 @@ pages! {
     guide_to_large_data: "docs/guide/large-data.md",
     guide_to_containers: "docs/guide/containers.md",
     guide_to_fork: "docs/guide/fork.md",
+}
+
+/// The commands of README.md that build its program, as they stand there, in a directory that looks
+/// like the project's after `make`.
+#[test]
+fn commands_of_the_readme() {
+    let blocks = blocks("README.md");
+    let program = blocks.iter().find(|block| block.mark == "c").expect("a program");
+    let dir = work_dir().join("commands_of_the_readme");
+    let _ = fs::remove_dir_all(&dir); // of an earlier run
+    fs::create_dir_all(dir.join("target")).expect("a directory");
+    symlink(root().join("include"), dir.join("include")).expect("a link");
+    symlink(library_dir(), dir.join("target/release")).expect("a link");
+    fs::write(dir.join("square.c"), &program.text).expect("a source");
+    let mut count = 0;
+    for block in blocks.iter().filter(|block| block.mark == "sh" && block.text.contains("gcc ")) {
+        let commands = block.text.lines().filter(|&line| line != "make" && line != "./square");
+        let commands: String = commands.map(|line| format!("{line}\n")).collect();
+        let mut shell = Command::new("sh");
+        shell.arg("-ec").arg(commands + "./square\nrm square\n").current_dir(&dir);
+        assert_eq!(succeed(&mut shell), "25\n", "README.md:{}", block.line);
+        count += 1;
+    }
+    assert_eq!(count, 2, "with the shared library, and with the static one");
 }
 
 /// No page has code that nobody compiles.
