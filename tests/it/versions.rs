@@ -7,9 +7,11 @@ use crate::support::{
     FOR_STATIC, build_static, compiler, describe, in_a_name, library_dir, once, program, root, run,
     soname, succeed, work_dir,
 };
+use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// A program made with some header and linked with a library of that header, which runs with the
 /// library of this build.
@@ -174,21 +176,61 @@ fn static_library_with_worker_processes() {
 /// something; the library calls none of them.
 #[test]
 fn static_library_in_a_static_program() {
-    let probe = work_dir().join("no_c_library.c");
-    std::fs::write(&probe, "int main(void) { return 0; }\n").expect("a source");
-    let mut command = compiler(false);
-    command
-        .arg("-static")
-        .arg(&probe)
-        .args(FOR_STATIC)
-        .arg("-o")
-        .arg(work_dir().join("no_c_library"));
-    if !run(&mut command).status.success() {
-        let line = b"skipped, no static C library here: a program that loads nothing\n";
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line);
+    if links_statically() {
+        every_case_with(&["-static"], "static_all");
+    }
+}
+
+/// As in an image made `FROM scratch`: what has to be there beside the program, and what is said
+/// where it is not.
+#[test]
+fn static_program_in_an_empty_root() {
+    let place = work_dir().join("empty_root");
+    for name in ["proc", "dev"] {
+        std::fs::create_dir_all(place.join(name)).expect("a directory");
+    }
+    let inside = |setup: &str| {
+        let script =
+            format!("cd {0} && mount --bind /proc proc{setup} && exec chroot . ", place.display());
+        let mut command = Command::new("unshare");
+        command.args(["-m", "sh", "-c", &format!("{script} /program a02_submit")]);
+        command
+    };
+    if !links_statically() || !may_mount() {
         return;
     }
-    every_case_with(&["-static"], "static_all");
+    let program = build_static("tests/c/process_behaviours.c", "static_rooted", &["-static"]);
+    std::fs::copy(program, place.join("program")).expect("a copy");
+    let mut bare = inside("");
+    let output = run(&mut bare);
+    let said = describe(&bare, &output);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(text(&output.stderr).contains("there is no /dev/null here"), "{said}");
+    succeed(&mut inside(" && mount --bind /dev dev"));
+}
+
+fn links_statically() -> bool {
+    static LINKS: OnceLock<bool> = OnceLock::new();
+    *LINKS.get_or_init(|| {
+        let probe = work_dir().join("no_c_library.c");
+        std::fs::write(&probe, "int main(void) { return 0; }\n").expect("a source");
+        let mut command = compiler(false);
+        command.arg("-static").arg(&probe).args(FOR_STATIC);
+        let output = run(command.arg("-o").arg(probe.with_extension("out")));
+        output.status.success() || skipped("no static C library here: static programs")
+    })
+}
+
+fn may_mount() -> bool {
+    let mut command = Command::new("unshare");
+    command.args(["-m", "true"]);
+    let may = command.output().is_ok_and(|output| output.status.success());
+    may || skipped("no mount namespace here: a program in an empty root")
+}
+
+fn skipped(what: &str) -> bool {
+    let _ = writeln!(std::io::stderr(), "skipped, {what}");
+    false
 }
 
 fn every_case_with(arguments: &[&str], name: &str) {
