@@ -3,7 +3,9 @@
 #   make         the library, the worker program beside it, and the example programs
 #   make run     runs the examples on real input
 #   make check   runs the tests
-#   make header  writes include/cfutures.h anew from the sources
+#   make header  writes include/cfutures.h and abi/symbols anew from the sources
+#   make abi     keeps the header of this version in abi/, when it is released
+#   make docs    writes the reference as HTML to target/docs/html (needs doxygen)
 #   make clean   removes all that was built
 #
 # Needs Rust 1.85 or newer, a C and a C++ compiler, and make. Everything is built in target/.
@@ -24,7 +26,7 @@ rpath   := $(abspath $(library))
 
 examples := $(patsubst examples-c/%.c,$(target)/examples-c/%,$(wildcard examples-c/*.c))
 
-.PHONY: all library run check header clean
+.PHONY: all library run check header abi docs clean
 
 all: library $(examples)
 
@@ -56,6 +58,17 @@ check:
 header:
 	CFUT_BLESS=1 $(CARGO) test --test it header
 	@git diff --stat -- include 2>/dev/null || true
+
+# Comments are no interface, and stay out of it.
+abi:
+	@mkdir -p abi/$(version)
+	$(CC) -fpreprocessed -dD -E -P include/cfutures.h 2>/dev/null > abi/$(version)/cfutures.h
+	@git diff --stat -- abi 2>/dev/null || true
+
+# A warning is an error.
+docs:
+	@mkdir -p $(target)/docs
+	CFUT_VERSION=$(version) CFUT_DOCS=$(target)/docs doxygen docs/Doxyfile
 
 clean:
 	$(CARGO) clean

@@ -84,14 +84,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** The version of this header; compare with cfut_version_number(). */
-#define CFUT_VERSION_MAJOR 0
-#define CFUT_VERSION_MINOR 1
-#define CFUT_VERSION_PATCH 0
-#define CFUT_VERSION_NUMBER \
-    ((CFUT_VERSION_MAJOR << 16) | (CFUT_VERSION_MINOR << 8) | CFUT_VERSION_PATCH)
-#define CFUT_VERSION "0.1.0"
-
 #ifndef CFUT_API
 #if defined(__GNUC__)
 #define CFUT_API __attribute__((visibility("default")))
@@ -102,12 +94,20 @@
 
 /* ---- 0. Constants ------------------------------------------------------------------- */
 
+/* The version of this header; compare with cfut_version_number() */
+#define CFUT_VERSION_MAJOR 0 /* another one is another ABI                                   */
+#define CFUT_VERSION_MINOR 1 /* while the major one is 0, so is another one of these         */
+#define CFUT_VERSION_PATCH 0 /* the same interface, and perhaps more of it                   */
+#define CFUT_VERSION_NUMBER \
+    ((CFUT_VERSION_MAJOR << 16) | (CFUT_VERSION_MINOR << 8) | CFUT_VERSION_PATCH) /* 0xMMmmpp */
+#define CFUT_VERSION "0.1.0" /* all three as text                                            */
+
 /* Time-outs */
-#define CFUT_FOREVER (INT64_C(-1))
-#define CFUT_NOW (INT64_C(0))
-#define CFUT_USEC(n) ((int64_t)(n) * 1000)
-#define CFUT_MSEC(n) ((int64_t)(n) * 1000000)
-#define CFUT_SEC(n) ((int64_t)(n) * 1000000000)
+#define CFUT_FOREVER (INT64_C(-1))             /* until it comes                             */
+#define CFUT_NOW (INT64_C(0))                  /* look, do not wait                          */
+#define CFUT_USEC(n) ((int64_t)(n) * 1000)     /* microseconds                               */
+#define CFUT_MSEC(n) ((int64_t)(n) * 1000000)  /* milliseconds                               */
+#define CFUT_SEC(n) ((int64_t)(n) * 1000000000)/* seconds                                    */
 
 /* Statuses: outcomes */
 #define CFUT_OK 0          /* good                                                           */
@@ -135,11 +135,11 @@
 #define CFUT_ESTATE (-11)  /* the promise is settled, or has a recorded outcome              */
 
 /* What a task returns if a retained promise settles it later */
-#define CFUT_DETACH INT32_MIN
+#define CFUT_DETACH INT32_MIN /* the outcome is still to come                                */
 
 /* cfut_log_fn */
-#define CFUT_LOG_ERROR 1
-#define CFUT_LOG_WARNING 2
+#define CFUT_LOG_ERROR 1   /* something failed, and nobody has seen it                       */
+#define CFUT_LOG_WARNING 2 /* something is done in a lesser way                              */
 
 /* cfut_executor_shutdown(): bits */
 #define CFUT_SHUTDOWN_CANCEL 1u /* cancel what has not started                               */
@@ -148,10 +148,10 @@
 #define CFUT_SHUTDOWN_TERM 8u   /* SIGTERM to all process workers at once                    */
 
 /* cfut_future_state() */
-#define CFUT_STATE_PENDING 0
-#define CFUT_STATE_RUNNING 1
-#define CFUT_STATE_CANCELLED 2
-#define CFUT_STATE_FINISHED 3
+#define CFUT_STATE_PENDING 0   /* has not started                                            */
+#define CFUT_STATE_RUNNING 1   /* its function has been entered                              */
+#define CFUT_STATE_CANCELLED 2 /* ended as CFUT_CANCELLED                                    */
+#define CFUT_STATE_FINISHED 3  /* ended in any other way                                     */
 
 /* cfut_future_cancel() */
 #define CFUT_CANCEL_PENDING 0u /* only if it has not started                                 */
@@ -159,15 +159,15 @@
 #define CFUT_CANCEL_KILL 2u    /* else also kill its process, after the grace                */
 
 /* cfut_wait_many() */
-#define CFUT_WAIT_ALL 0
-#define CFUT_WAIT_ANY 1
-#define CFUT_WAIT_FIRST_FAILURE 2
+#define CFUT_WAIT_ALL 0           /* until all are settled                                   */
+#define CFUT_WAIT_ANY 1           /* until one is settled                                    */
+#define CFUT_WAIT_FIRST_FAILURE 2 /* until one has failed, or all are settled                */
 
 /* cfut_join() */
-#define CFUT_JOIN_ALL 0
-#define CFUT_JOIN_SETTLED 1
-#define CFUT_JOIN_ANY 2
-#define CFUT_JOIN_FIRST_SUCCESS 3
+#define CFUT_JOIN_ALL 0           /* ends with the first that does not succeed, else with all*/
+#define CFUT_JOIN_SETTLED 1       /* ends with the last, however they end                    */
+#define CFUT_JOIN_ANY 2           /* ends with the first, however it ends                    */
+#define CFUT_JOIN_FIRST_SUCCESS 3 /* ends with the first success, else with the last         */
 
 /* cfut_buffer_new(): bits */
 #define CFUT_BUFFER_SHARED 1u /* memory that process workers map instead of copying          */
@@ -269,15 +269,15 @@
 #define CFUT_STAT_QUEUED 3           /* accepted, neither started nor settled                */
 #define CFUT_STAT_RUNNING 4          /* functions that have not returned, and detached tasks */
 #define CFUT_STAT_SUBMITTED 5        /* accepted, ever                                       */
-#define CFUT_STAT_SUCCEEDED 6
+#define CFUT_STAT_SUCCEEDED 6        /* ended as CFUT_OK                                     */
 #define CFUT_STAT_FAILED 7           /* failed or broken                                     */
-#define CFUT_STAT_CANCELLED 8
-#define CFUT_STAT_EXPIRED 9
-#define CFUT_STAT_CRASHED 10
+#define CFUT_STAT_CANCELLED 8        /* ended as CFUT_CANCELLED                              */
+#define CFUT_STAT_EXPIRED 9          /* ended as CFUT_EXPIRED                                */
+#define CFUT_STAT_CRASHED 10         /* ended as CFUT_CRASHED                                */
 #define CFUT_STAT_STOLEN 11          /* times a worker took work from another one's queue    */
-#define CFUT_STAT_WORKERS_STARTED 12
+#define CFUT_STAT_WORKERS_STARTED 12 /* ever, with those that replaced others                */
 #define CFUT_STAT_OLDEST_QUEUED_NS 13/* age of the oldest queued task, roughly; 0 = none     */
-#define CFUT_STAT_MAX_WORKERS 14
+#define CFUT_STAT_MAX_WORKERS 14     /* CFUT_OPT_WORKERS, or its default                     */
 #define CFUT_STAT_BROKEN 15          /* 1 once broken                                        */
 
 /* ---- 1. Types ------------------------------------------------------------------------ */

@@ -21,7 +21,7 @@ use crate::future::state::Outcome;
 use crate::platform::clock::Instant;
 use crate::platform::fork::{self, PerProcess};
 use crate::platform::poll::{BATCH, Poller, WAKE};
-use crate::platform::{Errno, process, signal, thread};
+use crate::platform::{Errno, host, process, signal, thread};
 use crate::shared::Shared;
 use crate::sync::{AtomicBool, Lock, Ordering, global};
 use crate::transport::control::{Message, PACKET};
@@ -522,6 +522,7 @@ impl Follower {
             if job.pid > 0 {
                 // The kernel ends the command; the rest of its group has nobody else to end it.
                 let _ = process::kill_group(job.pid, signal::KILL); // most often: gone
+                host::collect_orphan(job.pid);
             }
             let report = job.report_loss(poller);
             self.end(number, report);

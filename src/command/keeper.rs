@@ -105,8 +105,9 @@ impl Recipe {
         };
         let pid = spawn::exec_detached(&program).map_err(|errno| {
             let path = Lossy(self.place.path.to_bytes());
+            let also = spawn::also_missing(errno);
             let text =
-                format_args!("{path}, which starts commands, could not be executed: {errno}");
+                format_args!("{path}, which starts commands, could not be executed: {errno}{also}");
             Error::new(Kind::System, text)
         })?;
         Ok(Keeper { control: ours, pid, ready: false, since: Instant::now() })

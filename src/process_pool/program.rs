@@ -106,9 +106,10 @@ impl Recipe {
                 _ => Kind::System,
             };
             let path = Lossy(self.worker.path.to_bytes());
+            let also = spawn::also_missing(errno);
             Error::new(
                 kind,
-                format_args!("the worker program {path} could not be executed: {errno}"),
+                format_args!("the worker program {path} could not be executed: {errno}{also}"),
             )
         })?;
         Ok(Started {

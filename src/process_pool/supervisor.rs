@@ -398,6 +398,7 @@ impl Pool {
             if child.pid > 0 {
                 // The kernel ends the worker; what it has started has nobody else to end it.
                 let _ = process::kill_group(child.pid, signal::KILL); // most often: gone
+                host::collect_orphan(child.pid);
             }
             let death = Death { signal: signal::KILL as u8, ..Death::default() };
             let ended = Ended { death, cpu_ns: 0, max_rss: 0 };

@@ -126,6 +126,18 @@ CONSTANT(CFUT_STAT_OLDEST_QUEUED_NS, 13, int)
 CONSTANT(CFUT_STAT_MAX_WORKERS, 14, int)
 CONSTANT(CFUT_STAT_BROKEN, 15, int)
 
+/* ---- version ---- */
+
+static_assert(CFUT_VERSION_NUMBER ==
+                  CFUT_VERSION_MAJOR * 65536 + CFUT_VERSION_MINOR * 256 + CFUT_VERSION_PATCH,
+              "the number is made of the three");
+static_assert(CFUT_VERSION_MINOR < 256 && CFUT_VERSION_PATCH < 256, "each has a byte");
+
+/* For conditional compilation, too. */
+#if CFUT_VERSION_NUMBER < 0x000100 || CFUT_VERSION_NUMBER < (CFUT_VERSION_MINOR << 8)
+#error "the version is no number for the preprocessor"
+#endif
+
 /* ---- types ---- */
 
 #define SAME(type, other) static_assert(_Generic((type *)0, other *: 1, default: 0), #type)

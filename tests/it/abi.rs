@@ -1,10 +1,10 @@
 //! The binary interface: what the built library exports, what it asks of the system, and that
 //! header, library and the table in tests/c/abi.c say the same.
 
+use crate::declarations::Declarations;
 use crate::elf::{self, Object};
-use crate::support::{build, compiler, library_dir, program, root, soname, succeed, work_dir};
+use crate::support::{build, build_static, library_dir, program, root, soname, succeed};
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -14,46 +14,12 @@ fn library() -> Object {
     Object::read(&library_dir().join("libcfutures.so"))
 }
 
-pub(crate) fn without_comments(text: &str) -> String {
-    let mut rest = text;
-    let mut code = String::new();
-    while let Some((before, comment)) = rest.split_once("/*") {
-        code.push_str(before);
-        rest = comment.split_once("*/").expect("the end of a comment").1;
-    }
-    code + rest
-}
-
-fn is_word(letter: char) -> bool {
-    letter.is_ascii_alphanumeric() || letter == '_'
-}
-
-fn header_functions() -> BTreeSet<String> {
-    let code = without_comments(&read("include/cfutures.h"));
-    let (_, declarations) = code.split_once("extern \"C\"").expect("the functions");
-    let functions = declarations.split("CFUT_API").skip(1);
-    functions
-        .map(|declaration| {
-            let before = declaration.split('(').next().expect("a parenthesis");
-            before.rsplit(|letter| !is_word(letter)).next().expect("a name").to_owned()
-        })
-        .collect()
-}
-
-/// Name and value of what the header defines and what takes no arguments.
-fn header_constants() -> Vec<(String, String)> {
-    let code = without_comments(&read("include/cfutures.h"));
-    code.lines()
-        .filter_map(|line| line.strip_prefix("#define "))
-        .filter_map(|line| line.split_once(' '))
-        .filter(|(name, _)| name.starts_with("CFUT_") && name.chars().all(is_word))
-        .map(|(name, value)| (name.to_owned(), value.trim().to_owned()))
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
+fn header() -> Declarations {
+    Declarations::read(&root().join("include/cfutures.h"))
 }
 
 fn defined(name: &str) -> String {
-    let constants = header_constants();
+    let constants = header().constants();
     let found = constants.iter().find(|constant| constant.0 == name);
     found.unwrap_or_else(|| panic!("the header has no {name}")).1.clone()
 }
@@ -78,26 +44,27 @@ fn exports_are_the_functions_of_the_header() {
         .collect();
     assert!(others.is_empty(), "not a plain global function: {others:?}");
     let names: BTreeSet<String> = exports.into_iter().map(|symbol| symbol.name).collect();
-    assert_eq!(names, header_functions());
+    assert_eq!(names, header().functions());
+}
+
+#[test]
+fn exports_are_those_of_the_list() {
+    let names: BTreeSet<String> =
+        library().exports().into_iter().map(|symbol| symbol.name).collect();
+    let list = read("abi/symbols");
+    let listed = list.lines().map(|line| line.split_once(' ').expect("a version").0.to_owned());
+    assert_eq!(names, listed.collect());
 }
 
 #[test]
 fn every_name_of_the_header_stands_in_the_table() {
-    assert_eq!(header_functions(), table_of("FUNCTION", 1));
-    let versions = ["CFUT_VERSION", "CFUT_API"];
-    let constants = header_constants().into_iter().map(|(name, _)| name);
+    let header = header();
+    assert_eq!(header.functions(), table_of("FUNCTION", 1));
     let constants: BTreeSet<String> =
-        constants.filter(|name| !versions.iter().any(|other| name.starts_with(other))).collect();
+        header.lasting_constants().into_iter().map(|(name, _)| name).collect();
     assert_eq!(constants, table_of("CONSTANT", 0));
-    let code = without_comments(&read("include/cfutures.h"));
-    let opaque = code.lines().filter_map(|line| line.strip_prefix("typedef struct "));
-    let opaque: BTreeSet<String> =
-        opaque.map(|line| line.split_whitespace().next().expect("a name").to_owned()).collect();
-    assert_eq!(opaque, table_of("OPAQUE", 0));
-    let pointers = code.split("(*").skip(1).filter(|text| text.starts_with("cfut_"));
-    let pointers: BTreeSet<String> =
-        pointers.map(|text| text.split(')').next().expect("a name").to_owned()).collect();
-    assert_eq!(pointers, table_of("FUNCTION_TYPE", 1));
+    assert_eq!(header.opaque_types(), table_of("OPAQUE", 0));
+    assert_eq!(header.function_types(), table_of("FUNCTION_TYPE", 1));
 }
 
 #[test]
@@ -117,7 +84,7 @@ fn version_of_the_header_is_that_of_the_package() {
 /// Constants stand in cbindgen.toml and again in Rust.
 #[test]
 fn numbers_of_keys_and_statuses_are_those_of_the_sources() {
-    let header = header_constants();
+    let header = header().constants();
     let value = |name: &str| {
         let found = header.iter().find(|constant| constant.0 == name);
         let text = &found.unwrap_or_else(|| panic!("the header has no {name}")).1;
@@ -182,27 +149,26 @@ fn only_the_c_library_and_the_unwinder_are_needed() {
     assert_eq!(library.texts(elf::DT_RUNPATH), [""; 0]);
 }
 
-// ---- the static library ----
+/// The oldest C library that a build of this project runs with. It is 2.34 because that one moved
+/// the thread functions to other symbol versions, which every build on it or a newer one has.
+const GLIBC: [u32; 2] = [2, 34];
 
-const FOR_STATIC: &[&str] = &["-lpthread", "-lm", "-ldl"];
-
-/// A program or shared object with the static library inside.
-fn build_static(source: &str, output: &str, arguments: &[&str]) -> PathBuf {
-    let output = work_dir().join(output);
-    let mut command = compiler(false);
-    command
-        .arg("-std=c11")
-        .args(arguments)
-        .arg("-I")
-        .arg(root().join("include"))
-        .arg(root().join(source))
-        .arg(library_dir().join("libcfutures.a"))
-        .args(FOR_STATIC)
-        .arg("-o")
-        .arg(&output);
-    succeed(&mut command);
-    output
+#[test]
+fn no_newer_c_library_is_needed_than_promised() {
+    let versions = library().wanted_versions();
+    let numbers = versions.iter().filter_map(|name| name.strip_prefix("GLIBC_"));
+    let numbers: Vec<Vec<u32>> = numbers
+        .map(|name| name.split('.').map(|part| part.parse().expect("a number")).collect())
+        .collect();
+    assert!(numbers.len() > 3, "versions were not found: {versions:?}");
+    let newer: Vec<_> = numbers.iter().filter(|version| version[..] > GLIBC[..]).collect();
+    assert!(
+        newer.is_empty(),
+        "docs/abi.md promises glibc {GLIBC:?}, and these are newer: {newer:?}"
+    );
 }
+
+// ---- the static library ----
 
 #[test]
 fn static_library_in_a_program() {

@@ -18,6 +18,8 @@ pub(crate) const DT_TEXTREL: u64 = 22;
 pub(crate) const DT_RUNPATH: u64 = 29;
 pub(crate) const DT_FLAGS: u64 = 30;
 pub(crate) const DT_FLAGS_1: u64 = 0x6fff_fffb;
+const DT_VERNEED: u64 = 0x6fff_fffe;
+const DT_VERNEEDNUM: u64 = 0x6fff_ffff;
 const DT_HASH: u64 = 4;
 const DT_STRTAB: u64 = 5;
 const DT_SYMTAB: u64 = 6;
@@ -129,6 +131,22 @@ impl Object {
                 kind: (self.bytes[at + 4], self.bytes[at + 5] & 3),
             })
             .collect()
+    }
+
+    /// The symbol versions that the object wants of other objects: `GLIBC_2.34`.
+    pub(crate) fn wanted_versions(&self) -> Vec<String> {
+        let strings = self.offset(self.tag(DT_STRTAB).expect("string table"));
+        let Some(first) = self.tag(DT_VERNEED) else { return Vec::new() };
+        let (mut file, mut found) = (self.offset(first), Vec::new());
+        for _ in 0..self.tag(DT_VERNEEDNUM).unwrap_or(0) {
+            let mut version = file + self.number(file + 8, 4) as usize;
+            for _ in 0..self.number(file + 2, 2) {
+                found.push(self.text(strings + self.number(version + 8, 4) as usize));
+                version += self.number(version + 12, 4) as usize;
+            }
+            file += self.number(file + 12, 4) as usize;
+        }
+        found
     }
 
     /// No header says how long the table is; the hash tables do.

@@ -1,5 +1,5 @@
 //! The programs of examples-c/ and examples-python/, on real input against grep and known figures,
-//! and on bad input; and the programs in README.md.
+//! and on bad input.
 
 mod event_loop;
 mod fetch_urls;
@@ -485,38 +485,4 @@ fn python_worker_started_by_hand() {
     let Some((code, printed, complaint)) = python("worker.py") else { return };
     assert_eq!((code, printed.as_str()), (1, ""));
     assert!(complaint.starts_with("worker.py: CFUT_ESTATE: "), "{complaint}");
-}
-
-// ---- README ----
-
-/// The first block of code of this kind in README.md.
-pub(crate) fn readme_block(kind: &str) -> String {
-    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
-    let mark = format!("```{kind}\n");
-    let from = readme.find(&mark).unwrap_or_else(|| panic!("no {mark:?}")) + mark.len();
-    let length = readme[from..].find("```").expect("its end");
-    readme[from..from + length].to_owned()
-}
-
-fn run_as(name: &str, source: &str) -> String {
-    let path = directory(name).join("square.c");
-    fs::write(&path, source).expect("source");
-    succeed(&mut program(&build_with(path.to_str().expect("UTF-8"), &["-pedantic"])))
-}
-
-#[test]
-fn the_program_in_the_readme_works() {
-    assert_eq!(run_as("readme", &readme_block("c")), "25\n");
-}
-
-#[test]
-fn two_lines_lead_from_threads_to_processes() {
-    let (program, change) = (readme_block("c"), readme_block("diff"));
-    let side = |others: char| -> String {
-        let lines = change.lines().filter(|line| !line.starts_with(others));
-        lines.map(|line| format!("{}\n", &line[1..])).collect()
-    };
-    let (before, after) = (side('+'), side('-'));
-    assert_eq!(program.matches(&before).count(), 1, "{before}");
-    assert_eq!(run_as("processes", &program.replace(&before, &after)), "25\n");
 }

@@ -83,6 +83,12 @@ fn library_is_let_go_and_stays() {
     succeed(Command::new(program).arg(library_dir().join(soname())));
 }
 
+/// The first process of a container has to collect every orphan.
+#[test]
+fn processes_of_the_library_are_not_left_to_a_host_that_takes_orphans() {
+    succeed(&mut Command::new(build("tests/c/orphans.c")));
+}
+
 // ---- under other programs ----
 
 /// Whether the system has a program; if not, says what is therefore not tried.

@@ -1,7 +1,7 @@
 //! The library as other languages use it: the programs of tests/ffi/, each run where its language
 //! is found. docs/languages.md says what was run with which version.
 
-use crate::examples::readme_block;
+use crate::snippets::blocks;
 use crate::support::{build_with, library_dir, root, work_dir};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -127,7 +127,9 @@ fn python_program_in_the_readme() {
         return;
     }
     let program = scratch("python").join("squares.py");
-    std::fs::write(&program, readme_block("python")).expect("written");
+    let blocks = blocks("README.md");
+    let block = blocks.iter().find(|block| block.mark == "python").expect("a program");
+    std::fs::write(&program, &block.text).expect("written");
     let words = ["python3", "-B", program.to_str().expect("UTF-8")];
     let mut command = command(&PYTHON, &words);
     let output = run(command.env("PYTHONPATH", root().join("tests/ffi/python")), LIMIT);

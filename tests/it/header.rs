@@ -1,7 +1,7 @@
 //! The committed headers are what cbindgen makes of the sources: cfutures.h for compilers, and
-//! cfutures.ffi.h for what reads declarations without a preprocessor.
+//! cfutures.ffi.h for what reads declarations without a preprocessor; and the list of symbols.
 
-use crate::abi::without_comments;
+use crate::declarations::{symbols_since, without_comments};
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,7 +10,9 @@ const FFI_HEADER: &str = "include/cfutures.ffi.h";
 
 fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    let mut config =
+        cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
+    config.after_includes = config.after_includes.map(|text| with_version(&text));
     // The order of these files is the order of the header's sections.
     let files = [
         "types", "library", "options", "executor", "loops", "task", "submit", "map", "future",
@@ -23,6 +25,17 @@ fn generate() -> String {
     let mut text = Vec::new();
     builder.generate().expect("cbindgen reads src/ffi").write(&mut text);
     String::from_utf8(text).expect("UTF-8")
+}
+
+/// The version stands in Cargo.toml and nowhere else.
+fn with_version(text: &str) -> String {
+    let filled = text
+        .replace("@MAJOR@", env!("CARGO_PKG_VERSION_MAJOR"))
+        .replace("@MINOR@", env!("CARGO_PKG_VERSION_MINOR"))
+        .replace("@PATCH@", env!("CARGO_PKG_VERSION_PATCH"))
+        .replace("@VERSION@", env!("CARGO_PKG_VERSION"));
+    assert!(!filled.contains('@'), "cbindgen.toml has a mark that nobody fills in");
+    filled
 }
 
 /// What `cdef` of cffi and of LuaJIT reads as it is: no macros, no attributes, no comments but the
@@ -112,4 +125,13 @@ fn header_is_fresh() {
 #[test]
 fn header_for_other_languages_is_fresh() {
     is_fresh(FFI_HEADER, &generate_ffi());
+}
+
+/// The names that the shared library exports, each with the version it came with: what a package's
+/// symbols file is made of, and what a review of an interface looks at.
+#[test]
+fn symbol_list_is_fresh() {
+    let symbols = symbols_since(&generate());
+    let list: String = symbols.iter().map(|(name, since)| format!("{name} {since}\n")).collect();
+    is_fresh("abi/symbols", &list);
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::disallowed_methods)] // tests may nap and spawn
 
 mod abi;
+mod abi_guard;
+mod declarations;
 mod elf;
 mod examples;
 mod faults;
@@ -9,6 +11,7 @@ mod ffi;
 mod header;
 mod headers;
 mod json;
+mod links;
 mod lints;
 mod manual;
 mod map_suites;
@@ -16,10 +19,12 @@ mod process_faults;
 mod process_suites;
 mod rooms;
 mod snapshots;
+mod snippets;
 mod sources;
 mod suites;
 mod support;
 mod testing_doc;
 mod timelines;
+mod versions;
 mod view_suites;
 mod worker_program;

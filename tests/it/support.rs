@@ -32,13 +32,18 @@ pub(crate) fn library_dir() -> &'static Path {
     })
 }
 
-/// As build.rs has it.
+/// Of this version.
 pub(crate) fn soname() -> String {
-    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
-    if major == "0" {
-        format!("libcfutures.so.0.{minor}")
-    } else {
-        format!("libcfutures.so.{major}")
+    soname_of(env!("CARGO_PKG_VERSION"))
+}
+
+/// As build.rs has it: while the major version is 0, each minor version is an ABI of its own.
+pub(crate) fn soname_of(version: &str) -> String {
+    let mut parts = version.split('.');
+    match (parts.next(), parts.next()) {
+        (Some("0"), Some(minor)) => format!("libcfutures.so.0.{minor}"),
+        (Some(major), Some(_)) => format!("libcfutures.so.{major}"),
+        _ => panic!("{version:?} is no version"),
     }
 }
 
@@ -165,21 +170,28 @@ pub(crate) fn build_with_libraries(source: &str, arguments: &[&str]) -> Option<P
 
 /// As `build`, with further arguments for the compiler.
 pub(crate) fn build_with(source: &str, arguments: &[&str]) -> PathBuf {
-    type Built = HashMap<(String, String), Arc<OnceLock<PathBuf>>>;
-    static BUILT: OnceLock<Mutex<Built>> = OnceLock::new();
-    let key = (source.to_owned(), arguments.join(" "));
-    let place =
-        Arc::clone(BUILT.get_or_init(Mutex::default).lock().expect("lock").entry(key).or_default());
-    place.get_or_init(|| compile(source, arguments)).clone()
+    once(&format!("{source} {}", arguments.join(" ")), || compile(source, arguments))
+}
+
+/// What tests have in common is made by the first one that needs it; the others wait.
+pub(crate) fn once(key: &str, make: impl FnOnce() -> PathBuf) -> PathBuf {
+    type Made = HashMap<String, Arc<OnceLock<PathBuf>>>;
+    static MADE: OnceLock<Mutex<Made>> = OnceLock::new();
+    let mut made = MADE.get_or_init(Mutex::default).lock().expect("lock");
+    let place = Arc::clone(made.entry(key.to_owned()).or_default());
+    drop(made);
+    place.get_or_init(make).clone()
+}
+
+/// Arguments as a part of a file's name.
+pub(crate) fn in_a_name(arguments: &[&str]) -> String {
+    let letters = arguments.iter().flat_map(|argument| argument.chars());
+    letters.map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
 }
 
 fn compile(source: &str, arguments: &[&str]) -> PathBuf {
     let cpp = source.ends_with(".cpp");
-    let mut name = source.replace(['/', '.'], "_");
-    for argument in arguments {
-        name.push_str(&argument.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-    }
-    let program = work_dir().join(name);
+    let program = work_dir().join(source.replace(['/', '.'], "_") + &in_a_name(arguments));
     // Libraries come behind what needs them.
     let (libraries, arguments): (Vec<&str>, Vec<&str>) =
         arguments.iter().partition(|argument| argument.starts_with("-l"));
@@ -204,6 +216,27 @@ fn compile(source: &str, arguments: &[&str]) -> PathBuf {
         .arg(format!("-Wl,-rpath,{}", library_dir().display()));
     succeed(&mut command);
     program
+}
+
+/// What a program with the static library inside is linked with.
+pub(crate) const FOR_STATIC: &[&str] = &["-lpthread", "-lm", "-ldl"];
+
+/// A program or shared object with the static library inside.
+pub(crate) fn build_static(source: &str, output: &str, arguments: &[&str]) -> PathBuf {
+    let output = work_dir().join(output);
+    let mut command = compiler(false);
+    command
+        .arg("-std=c11")
+        .args(arguments)
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg(root().join(source))
+        .arg(library_dir().join("libcfutures.a"))
+        .args(FOR_STATIC)
+        .arg("-o")
+        .arg(&output);
+    succeed(&mut command);
+    output
 }
 
 /// A program to run, behind what `CFUT_TEST_WRAPPER` names: valgrind, taskset, …

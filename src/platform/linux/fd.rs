@@ -1,8 +1,10 @@
 //! An owned descriptor.
 
+use super::clock::Instant;
 use super::thread::without_cancellation;
 use crate::platform::Errno;
 use crate::platform::fault::{self, Site};
+use std::ptr;
 
 /// A descriptor of our own, closed on drop. Close-on-exec from its creation on.
 #[derive(Debug)]
@@ -48,6 +50,26 @@ impl Fd {
             return Err(Errno(libc::EMFILE));
         }
         self.copy()
+    }
+
+    /// Waits until it is readable; false when the deadline passed first.
+    pub(super) fn wait_readable(&self, deadline: Option<Instant>) -> Result<bool, Errno> {
+        let mut asked = libc::pollfd { fd: self.0, events: libc::POLLIN, revents: 0 };
+        loop {
+            let left =
+                deadline.map(|end| Instant(end.saturating_since(Instant::now())).to_timespec());
+            let left_ptr = left.as_ref().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: reads and writes one pollfd; the time is NULL or points at `left`.
+            let ready = without_cancellation(|| unsafe {
+                libc::ppoll(&mut asked, 1, left_ptr, ptr::null())
+            });
+            match ready {
+                0 => return Ok(false),
+                1.. => return Ok(true),
+                _ if Errno::last().0 == libc::EINTR => {}
+                _ => return Err(Errno::last()),
+            }
+        }
     }
 
     fn copy(&self) -> Result<Fd, Errno> {

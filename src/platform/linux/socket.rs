@@ -5,7 +5,6 @@ use super::fd::Fd;
 use super::thread::without_cancellation;
 use crate::platform::Errno;
 use std::mem::{size_of, zeroed};
-use std::ptr;
 
 /// One end of a pair of AF_UNIX sockets of SOCK_SEQPACKET.
 #[derive(Debug)]
@@ -155,22 +154,7 @@ impl Socket {
 
     /// Waits until `receive` has something to say; false when the deadline passed first.
     pub(crate) fn wait_readable(&self, deadline: Option<Instant>) -> Result<bool, Errno> {
-        let mut asked = libc::pollfd { fd: self.0.raw(), events: libc::POLLIN, revents: 0 };
-        loop {
-            let left =
-                deadline.map(|end| Instant(end.saturating_since(Instant::now())).to_timespec());
-            let left_ptr = left.as_ref().map_or(ptr::null(), ptr::from_ref);
-            // SAFETY: reads and writes one pollfd; the time is NULL or points at `left`.
-            let ready = without_cancellation(|| unsafe {
-                libc::ppoll(&mut asked, 1, left_ptr, ptr::null())
-            });
-            match ready {
-                0 => return Ok(false),
-                1.. => return Ok(true),
-                _ if Errno::last().0 == libc::EINTR => {}
-                _ => return Err(Errno::last()),
-            }
-        }
+        self.0.wait_readable(deadline)
     }
 }
 

@@ -336,6 +336,17 @@ fn end(code: i32) -> i32 {
     code
 }
 
+/// What to say beside the error of a program that could not be executed, where it was not the program
+/// that is missing. To be asked by the host, afterwards.
+pub(crate) fn also_missing(errno: Errno) -> &'static str {
+    // SAFETY: asks about a file.
+    let there = unsafe { libc::access(c"/dev/null".as_ptr(), libc::F_OK) } == 0;
+    if errno.0 != libc::ENOENT || there {
+        return "";
+    }
+    "; there is no /dev/null here, which is its standard input"
+}
+
 /// Becomes the program.
 extern "C" fn execute(argument: *mut c_void) -> i32 {
     // SAFETY: as in `intermediate`.
