@@ -4,7 +4,7 @@ use std::path::Path;
 
 const HEADER: &str = "include/cfutures.h";
 
-fn generate() -> String {
+pub(crate) fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");
     // The order of these files is the order of the header's sections.
