@@ -13,6 +13,7 @@ mod lints;
 mod man;
 mod manual;
 mod map_suites;
+mod packages;
 mod process_faults;
 mod process_suites;
 mod rooms;
