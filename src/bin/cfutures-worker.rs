@@ -97,17 +97,16 @@ impl Library {
     }
 }
 
-/// Where the library may be, best first: beside this program, where cargo has it, where an
-/// installation has it, and wherever the system looks.
+/// Where the library may be, best first: beside this program, where an installation has a link to
+/// it; where cargo has it; and wherever the system looks. The name without a version may be that
+/// of another ABI, so it is taken only where the library and this program were built.
 fn candidates() -> Vec<PathBuf> {
-    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
-    // As build.rs has it: while the major version is 0, each minor version is an ABI of its own.
-    let abi = if major == "0" { format!("0.{minor}") } else { major.to_owned() };
-    let names = [format!("libcfutures.so.{abi}"), "libcfutures.so".to_owned()];
+    let (name, unversioned) = (concat!("libcfutures.so.", env!("CFUT_ABI")), "libcfutures.so");
     let program = std::env::current_exe().unwrap_or_default();
     let here = program.parent().unwrap_or(Path::new("/"));
-    let directories =
-        [here.to_owned(), here.join("deps"), here.join("../lib"), here.join("../../lib")];
-    let there = directories.iter().flat_map(|place| names.iter().map(|name| place.join(name)));
-    there.chain(names.iter().map(PathBuf::from)).collect()
+    let places = [here.to_owned(), here.join("deps")];
+    let mut all: Vec<PathBuf> =
+        places.iter().flat_map(|place| [name, unversioned].map(|name| place.join(name))).collect();
+    all.push(PathBuf::from(name));
+    all
 }

@@ -530,7 +530,8 @@ impl Follower {
         if !keeper.ready {
             let why = Line::of(format_args!(
                 "the program that starts commands ended before it was ready: if it is this one, it must \
-                 call cfut_worker_main() at the top of main()"
+                 call cfut_worker_main() at the top of main(); if it is cfutures-worker, it has said \
+                 on standard error what it lacks"
             ));
             self.note_trouble(why, Instant::now(), poller);
         }

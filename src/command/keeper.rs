@@ -6,7 +6,7 @@ use crate::platform::fd::Fd;
 use crate::platform::fork::PerProcess;
 use crate::platform::socket::{MOST_FDS, Socket};
 use crate::platform::spawn::{self, Program};
-use crate::platform::{Errno, host, module, process, signal};
+use crate::platform::{Errno, host, process, signal};
 use crate::sync::{Lock, global};
 use crate::transport::control::{Message, PACKET, Role};
 use crate::transport::entry;
@@ -51,13 +51,11 @@ impl Recipe {
             );
         }
         let Some(place) = place::find()? else {
-            let directory = module::own_directory();
-            let directory = directory.as_ref().map_or(&b"?"[..], |name| name.as_bytes());
             return fail!(
                 NotFound,
-                "no program to start commands with: cfutures-worker is not beside the library (in {}), \
-                 and this program does not call cfut_worker_main() at the top of main()",
-                Lossy(directory)
+                "no program to start commands with: this program does not call cfut_worker_main() at \
+                 the top of main(), and {}",
+                place::Searched
             );
         };
         let mut name = [0u8; 4096];

@@ -9,14 +9,14 @@ use crate::error::{Error, Kind, Line, Lossy, Result, fail};
 use crate::platform::fd::Fd;
 use crate::platform::socket::Socket;
 use crate::platform::spawn::{self, Program};
-use crate::platform::{Errno, host, module, process};
+use crate::platform::{Errno, host, process};
 use crate::transport::bytes::Reader;
 use crate::transport::config::{self, WorkerConfig};
 use crate::transport::control::{Message, Role};
 use crate::transport::entry;
 use crate::transport::function::FunctionRef;
 use crate::transport::link::PROTOCOL;
-use crate::transport::place::{self, Place, copy};
+use crate::transport::place::{self, Place, Searched, copy};
 use std::ffi::{CStr, CString};
 use std::fmt::Write;
 
@@ -137,14 +137,11 @@ fn find_worker(config: &Config) -> Result<Worker> {
     if let Some(Place { path, is_this }) = place::find()? {
         return Ok(Worker { path, is_this, is_users: false });
     }
-    let Some(directory) = module::own_directory() else {
-        return fail!(NotFound, "cfutures-worker: the library does not know where it lies");
-    };
     fail!(
         NotFound,
-        "no worker program: cfutures-worker is not beside the library (in {}), CFUT_OPT_WORKER_PROGRAM \
-         is not set, and this program does not call cfut_worker_main() at the top of main()",
-        Lossy(directory.as_bytes())
+        "no worker program: CFUT_OPT_WORKER_PROGRAM is not set, this program does not call \
+         cfut_worker_main() at the top of main(), and {}",
+        Searched
     )
 }
 

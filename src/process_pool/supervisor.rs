@@ -411,7 +411,7 @@ impl Pool {
         let why = match (stage, state.supervisor.given_up) {
             (Stage::Executed, false) => {
                 "the worker program ended before it was ready: it must call cfut_worker_main() or \
-                 cfut_worker_run()"
+                 cfut_worker_run(); cfutures-worker has said on standard error what it lacks"
             }
             (Stage::Executed, true) => {
                 "the worker program was not ready within CFUT_OPT_START_TIMEOUT_NS: it must call \

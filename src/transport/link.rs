@@ -31,7 +31,8 @@ pub(crate) const SLOTS: usize = 256;
 /// Bytes of each of the two rings.
 pub(crate) const RING: usize = 64 * 1024;
 
-/// Of the layout and of all messages: both sides are of one build, and say so.
+/// Of the layout and of all messages; a change of either is a new number. `Start` and `Refused` keep
+/// their form for ever: by them the two sides find out that they are not of the same.
 pub(crate) const PROTOCOL: u32 = 1;
 
 const MAGIC: u64 = 0x6366_7574_4C49_4E4B; // "cfutLINK"

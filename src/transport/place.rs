@@ -4,7 +4,7 @@ use super::entry;
 use crate::error::{Error, Line, Lossy, Result};
 use crate::platform::module;
 use std::ffi::CString;
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 /// A program of the library's.
 pub(crate) struct Place {
@@ -13,14 +13,25 @@ pub(crate) struct Place {
     pub(crate) is_this: bool,
 }
 
+/// Behind the directory of the library: where cargo and `make` have the program, then where an
+/// installation has it, whose directory is named for the ABI. All are relative, so that a tree may be
+/// moved; the last is for libraries in lib/x86_64-linux-gnu.
+const PLACES: [&str; 5] = [
+    "",
+    "/..",
+    concat!("/cfutures-", env!("CFUT_ABI")),
+    concat!("/../libexec/cfutures-", env!("CFUT_ABI")),
+    concat!("/../../libexec/cfutures-", env!("CFUT_ABI")),
+];
+
 /// This program, if it keeps its workers from going on in its main(), else cfutures-worker. None:
-/// it is not beside the library.
+/// it is in none of the places, which `Searched` names.
 pub(crate) fn find() -> Result<Option<Place>> {
     if entry::guarded() {
         return Ok(Some(Place { path: copy(b"/proc/self/exe")?, is_this: true }));
     }
     let Some(directory) = module::own_directory() else { return Ok(None) };
-    for place in ["", "/..", "/../libexec/cfutures", "/../libexec", "/../lib/cfutures"] {
+    for place in PLACES {
         let mut line = Line::new();
         let _ = write!(line, "{}{place}/cfutures-worker", Lossy(directory.as_bytes()));
         let path = copy(line.as_bytes())?;
@@ -29,6 +40,29 @@ pub(crate) fn find() -> Result<Option<Place>> {
         }
     }
     Ok(None)
+}
+
+/// For an error's text: where `find` has looked.
+pub(crate) struct Searched;
+
+impl fmt::Display for Searched {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(directory) = module::own_directory() else {
+            return out
+                .write_str("the library does not know where it lies, to look for cfutures-worker");
+        };
+        write!(
+            out,
+            "cfutures-worker is not beside the library in {}",
+            Lossy(directory.as_bytes())
+        )?;
+        out.write_str(", nor in these directories from there:")?;
+        for (count, place) in PLACES[1..].iter().enumerate() {
+            let separator = if count == 0 { " " } else { ", " };
+            write!(out, "{separator}{}", &place[1..])?;
+        }
+        Ok(())
+    }
 }
 
 /// A text as the C library takes it.

@@ -7,18 +7,22 @@
 //! - the program runs with no other rights than its user's;
 //! - the descriptor is an AF_UNIX socket of SOCK_SEQPACKET whose other side was made by the same
 //!   user;
-//! - the first message on it is a `Start` of this protocol with the same nonce.
+//! - the first message on it is a `Start` with the same nonce.
 //!
-//! Otherwise the variable is passed over in silence, and the program goes on as itself. It is
+//! If that `Start` is of another protocol, the pool's library is of another version than this one:
+//! nothing can come of it, and both sides are told. Otherwise the variable is passed over in silence, and the program goes on as itself. It is
 //! removed as soon as it was read, so that no child of this process sees it.
 
+use super::code;
+use crate::error::Line;
 use crate::platform::clock::Instant;
 use crate::platform::fd::Fd;
-use crate::platform::process;
 use crate::platform::socket::{MOST_FDS, Socket};
+use crate::platform::{Errno, process};
 use crate::transport::control::{Message, PACKET, Role};
 use crate::transport::entry::{self, Nonce, VARIABLE, parse};
 use crate::transport::link::PROTOCOL;
+use crate::unwind;
 
 /// A message that should be there is waited for this long.
 const PATIENCE_NS: u64 = 60_000_000_000;
@@ -71,13 +75,47 @@ fn inherited(raw: i32) -> Option<Socket> {
     Some(socket)
 }
 
+/// Tells the pool, and whoever reads standard error, that the two do not fit; does not return, for the
+/// program was executed as a worker, and its main() is for those who start it.
+fn refuse_version(socket: &Socket, role: Role, theirs: u32) -> ! {
+    let line = Line::of(format_args!(
+        "the worker program works with cfutures {} and its protocol {PROTOCOL}, the library of the pool \
+         with protocol {theirs}: install the same version of both",
+        env!("CARGO_PKG_VERSION")
+    ));
+    unwind::tell(&["cfutures: ", line.as_str(), "\n"]);
+    if role == Role::Supervisor {
+        let refused = Message::Refused { code: code::NOT_SUPPORTED, text: line.as_bytes() };
+        if socket.send(refused.encode().as_bytes(), &[]).is_ok() {
+            await_end(socket);
+        }
+    }
+    process::leave(2)
+}
+
+/// A socket that is closed with orders unread resets its other side, which then sees that before what
+/// was sent last: so the host is the first to let go.
+pub(super) fn await_end(socket: &Socket) {
+    const PATIENCE_NS: u64 = 10_000_000_000;
+    let deadline = Instant::now().plus(PATIENCE_NS);
+    let mut packet = [0u8; PACKET];
+    while let Ok(true) = socket.wait_readable(Some(deadline)) {
+        let mut fds = [const { None }; MOST_FDS];
+        match socket.receive(&mut packet, &mut fds) {
+            Ok(Some(_)) | Err(Errno(libc::EAGAIN | libc::EINTR | libc::EPROTO)) => {}
+            Ok(None) | Err(_) => break,
+        }
+    }
+}
+
 fn receive_start(socket: &Socket, expected: &Nonce) -> Option<(Role, u32, [Option<Fd>; MOST_FDS])> {
     let mut packet = [0u8; PACKET];
     let (length, fds) = receive(socket, &mut packet)?;
     match Message::decode(&packet[..length])? {
-        Message::Start { nonce, protocol, role, depth, .. }
-            if nonce == *expected && protocol == PROTOCOL =>
-        {
+        Message::Start { nonce, protocol, role, depth, .. } if nonce == *expected => {
+            if protocol != PROTOCOL {
+                refuse_version(socket, role, protocol);
+            }
             Some((role, depth, fds))
         }
         _ => None,

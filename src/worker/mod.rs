@@ -74,6 +74,7 @@ use crate::transport::entry;
 /// Failure codes of the header that a worker gives by itself.
 pub(crate) mod code {
     pub(crate) const NO_MEMORY: i32 = -2;
+    pub(crate) const NOT_SUPPORTED: i32 = -3;
     pub(crate) const NOT_FOUND: i32 = -8;
     pub(crate) const SYSTEM: i32 = -9;
 }

@@ -397,18 +397,7 @@ impl Supervisor {
         let line = Line::of(text);
         self.tell(Message::Refused { code, text: line.as_bytes() });
         self.outbox.send_pending();
-        // A socket that is closed with orders unread resets its other side, which then sees that
-        // before the refusal: so the host is the first to let go.
-        const PATIENCE_NS: u64 = 10_000_000_000;
-        let deadline = Instant::now().plus(PATIENCE_NS);
-        let mut packet = [0u8; PACKET];
-        while let Ok(true) = self.outbox.control.wait_readable(Some(deadline)) {
-            let mut fds = [const { None }; MOST_FDS];
-            match self.outbox.control.receive(&mut packet, &mut fds) {
-                Ok(Some(_)) | Err(Errno(libc::EAGAIN | libc::EINTR | libc::EPROTO)) => {}
-                Ok(None) | Err(_) => break,
-            }
-        }
+        super::bootstrap::await_end(&self.outbox.control);
         process::leave(1)
     }
 }

@@ -35,54 +35,53 @@ struct Pool {
     host: HostSide,
 }
 
+/// Executes the program as a supervisor, told so in this protocol; our end of its socket.
+fn execute(method: StartMethod, protocol: u32) -> Socket {
+    let path = program();
+    if !module::is_program(&path) {
+        panic!("{path:?} is not there; cargo build --bins makes it");
+    }
+    let mut argv = Vec::new();
+    let mut envp = Vec::new();
+    let environment: Vec<&CStr> = process::environment().collect();
+    let config = WorkerConfig {
+        name: c"hand",
+        start_method: method,
+        depth: 1,
+        nice: None,
+        output: 0,
+        memory_limit: 0,
+        cpu_limit: 0,
+        rss_limit: 0,
+        spin_ns: 0,
+        initializer: None,
+        program: &path,
+        preload: Texts::NONE,
+        argv: Texts::collect([&*path], &mut argv).expect("memory"),
+        envp: Texts::collect(environment.iter().copied(), &mut envp).expect("memory"),
+    };
+    let config = config.store().expect("a config");
+    let (control, theirs) = Socket::pair().expect("a pair");
+    let nonce = [7; 16];
+    let start = Message::Start { nonce, protocol, version: 0, role: Role::Supervisor, depth: 1 };
+    control.send(start.encode().as_bytes(), &[&config]).expect("sent");
+    let entry = crate::transport::entry::Entry::new(SOCKET, &nonce);
+    let mut all = environment.clone();
+    all.push(entry.as_c_str());
+    spawn::exec_detached(&Program {
+        path: &path,
+        argv: &[&path],
+        envp: &all,
+        directory: None,
+        socket: theirs.fd(),
+    })
+    .expect("executed");
+    control
+}
+
 impl Pool {
     fn start(method: StartMethod) -> Pool {
-        let path = program();
-        if !module::is_program(&path) {
-            panic!("{path:?} is not there; cargo build --bins makes it");
-        }
-        let mut argv = Vec::new();
-        let mut envp = Vec::new();
-        let environment: Vec<&CStr> = process::environment().collect();
-        let config = WorkerConfig {
-            name: c"hand",
-            start_method: method,
-            depth: 1,
-            nice: None,
-            output: 0,
-            memory_limit: 0,
-            cpu_limit: 0,
-            rss_limit: 0,
-            spin_ns: 0,
-            initializer: None,
-            program: &path,
-            preload: Texts::NONE,
-            argv: Texts::collect([&*path], &mut argv).expect("memory"),
-            envp: Texts::collect(environment.iter().copied(), &mut envp).expect("memory"),
-        };
-        let config = config.store().expect("a config");
-        let (control, theirs) = Socket::pair().expect("a pair");
-        let nonce = [7; 16];
-        let start = Message::Start {
-            nonce,
-            protocol: PROTOCOL,
-            version: 0,
-            role: Role::Supervisor,
-            depth: 1,
-        };
-        control.send(start.encode().as_bytes(), &[&config]).expect("sent");
-        let entry = crate::transport::entry::Entry::new(SOCKET, &nonce);
-        let mut all = environment.clone();
-        all.push(entry.as_c_str());
-        spawn::exec_detached(&Program {
-            path: &path,
-            argv: &[&path],
-            envp: &all,
-            directory: None,
-            socket: theirs.fd(),
-        })
-        .expect("executed");
-        drop(theirs);
+        let control = execute(method, PROTOCOL);
         // Signs of life come before.
         let ready = |message: Message<'_>| match message {
             Message::Bell => false,
@@ -171,4 +170,20 @@ fn forked_workers_run_tasks() {
 #[test]
 fn executed_workers_run_tasks() {
     tasks_are_run(StartMethod::Spawn);
+}
+
+/// A library of another version finds out at once, in words.
+#[test]
+fn a_pool_of_another_version_is_refused() {
+    let control = execute(StartMethod::ForkServer, PROTOCOL + 1);
+    receive(&control, |message| {
+        let Message::Refused { code, text } = message else { panic!("{message:?}") };
+        let text = String::from_utf8_lossy(text);
+        assert_eq!(code, super::code::NOT_SUPPORTED);
+        let protocols = std::format!(
+            "protocol {PROTOCOL}, the library of the pool with protocol {}",
+            PROTOCOL + 1
+        );
+        assert!(text.contains(&protocols) && text.contains(env!("CARGO_PKG_VERSION")), "{text}");
+    });
 }

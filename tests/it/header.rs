@@ -8,7 +8,7 @@ use std::path::Path;
 const HEADER: &str = "include/cfutures.h";
 const FFI_HEADER: &str = "include/cfutures.ffi.h";
 
-fn generate() -> String {
+pub(crate) fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut config =
         cbindgen::Config::from_file(root.join("cbindgen.toml")).expect("cbindgen.toml");

@@ -16,7 +16,7 @@ use std::process::Command;
 pub(crate) struct Block {
     pub(crate) mark: String,
     /// Of its first line of code, counted from 1.
-    line: usize,
+    pub(crate) line: usize,
     pub(crate) text: String,
 }
 
@@ -97,7 +97,7 @@ fn try_page(page: &str) {
             "c" | "cpp" => format!("{line}{}", block.text),
             "c fragment" => format!("{FRAME}{line}{}{FRAME_END}", indented(&block.text)),
             "diff" => changed(page, &blocks, &block.text),
-            "text" | "sh" | "json" | "python" | "" => continue,
+            "text" | "sh" | "json" | "python" | "cmake" | "" => continue,
             other => panic!("{page}:{}: what is a block marked {other:?}?", block.line),
         };
         let printed = printed_by(&compile(page, place, block, &text));
@@ -153,7 +153,7 @@ pages! {
 }
 
 /// The commands of README.md that build its program, as they stand there, in a directory that looks
-/// like the project's after `make`.
+/// like the project's after `make`. (`install` has those that want an installed library.)
 #[test]
 fn commands_of_the_readme() {
     let blocks = blocks("README.md");
@@ -165,7 +165,8 @@ fn commands_of_the_readme() {
     symlink(library_dir(), dir.join("target/release")).expect("a link");
     fs::write(dir.join("square.c"), &program.text).expect("a source");
     let mut count = 0;
-    for block in blocks.iter().filter(|block| block.mark == "sh" && block.text.contains("gcc ")) {
+    let builds = |block: &&Block| block.mark == "sh" && block.text.contains("target/release");
+    for block in blocks.iter().filter(|block| builds(block) && block.text.contains("gcc ")) {
         let commands = block.text.lines().filter(|&line| line != "make" && line != "./square");
         let commands: String = commands.map(|line| format!("{line}\n")).collect();
         let mut shell = Command::new("sh");
@@ -186,7 +187,8 @@ fn every_page_with_code_is_tried() {
                 continue;
             }
             let page = path.strip_prefix(root()).expect("inside").to_str().expect("UTF-8");
-            let has_code = blocks(page).iter().any(|block| block.mark.starts_with('c'));
+            let is_code = |block: &Block| ["c", "c fragment", "cpp"].contains(&block.mark.as_str());
+            let has_code = blocks(page).iter().any(is_code);
             assert!(!has_code || PAGES.contains(&page), "{page} is not in tests/it/snippets.rs");
         }
     }

@@ -146,6 +146,12 @@ pub(crate) fn build(source: &str) -> PathBuf {
     build_with(source, &[])
 }
 
+/// Says what was not tested, also where the output of tests is kept back.
+pub(crate) fn skipped(what: &str) {
+    let line = format!("skipped: {what}\n");
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+}
+
 /// As `build`, for a source that names libraries for pkg-config in its first line; None, and a line
 /// that says so, where they are not found.
 pub(crate) fn build_with_libraries(source: &str, arguments: &[&str]) -> Option<PathBuf> {
@@ -159,8 +165,7 @@ pub(crate) fn build_with_libraries(source: &str, arguments: &[&str]) -> Option<P
         .ok()
         .filter(|output| output.status.success());
     let Some(found) = found else {
-        let line = format!("skipped: {source}: pkg-config does not find {needs}\n");
-        let _ = std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes());
+        skipped(&format!("{source}: pkg-config does not find {needs}"));
         return None;
     };
     let flags = String::from_utf8(found.stdout).expect("flags");
