@@ -797,6 +797,8 @@ inline constexpr bool points = std::is_pointer_v<T> || std::is_member_pointer_v<
 template <class C, class Traits>
 inline constexpr bool points<std::basic_string_view<C, Traits>> = true;
 template <class T> inline constexpr bool points<std::reference_wrapper<T>> = true;
+template <class T, size_t N> inline constexpr bool points<std::array<T, N>> = points<T>;
+template <class T> inline constexpr bool points<std::optional<T>> = points<T>;
 #if defined(__cpp_lib_span)
 template <class T, size_t N> inline constexpr bool points<std::span<T, N>> = true;
 #endif
@@ -869,25 +871,34 @@ template <class T>
 inline constexpr bool is_plain = std::is_trivially_copyable_v<T> && alignof(T) <= 16 &&
                                  !has_own_codec<T>::value;
 
-template <class T> struct can_travel {
-    static constexpr bool of()
-    {
-        if constexpr (has_own_codec<T>::value)
-            return true;
-        else
-            return codec<T>::as_is;
-    }
-};
-template <> struct can_travel<void> {
-    static constexpr bool of()
-    {
+/** Ready codecs have a `travels`, which asks those of the elements. */
+template <class T, class = void> struct asks_elements : std::false_type {};
+template <class T>
+struct asks_elements<T, std::void_t<decltype(codec<T>::travels)>> : std::true_type {};
+
+template <class... T> constexpr bool can_travel();
+
+template <class T> constexpr bool one_can_travel()
+{
+    if constexpr (std::is_void_v<T>)
         return true;
-    }
-};
+    else if constexpr (asks_elements<T>::value)
+        return codec<T>::travels;
+    else if constexpr (has_own_codec<T>::value)
+        return true;
+    else
+        return codec<T>::as_is;
+}
+
+template <class... T> constexpr bool can_travel()
+{
+    return (one_can_travel<T>() && ...);
+}
 
 /** Containers that are filled from their end. */
 template <class Container> struct sequence_codec {
     using element = typename Container::value_type;
+    static constexpr bool travels = can_travel<element>();
 
     static void write(writer &to, const Container &container)
     {
@@ -908,6 +919,7 @@ template <class Container> struct sequence_codec {
 template <class Container> struct map_codec {
     using key = typename Container::key_type;
     using mapped = typename Container::mapped_type;
+    static constexpr bool travels = can_travel<key, mapped>();
 
     static void write(writer &to, const Container &container)
     {
@@ -951,7 +963,7 @@ template <class Container> struct block_codec {
 };
 
 template <class T>
-inline constexpr bool is_block = is_plain<T> && can_travel<T>::of() &&
+inline constexpr bool is_block = is_plain<T> && can_travel<T>() &&
                                  std::is_default_constructible_v<T> && !std::is_same_v<T, bool>;
 
 } // namespace detail
@@ -977,6 +989,8 @@ struct codec<std::unordered_map<K, V, H, E, A>>
 
 template <class T, size_t N>
 struct codec<std::array<T, N>, std::enable_if_t<!std::is_trivially_copyable_v<T>>> {
+    static constexpr bool travels = detail::can_travel<T>();
+
     static void write(writer &to, const std::array<T, N> &array)
     {
         for (const T &item : array)
@@ -996,6 +1010,8 @@ private:
 };
 
 template <class A, class B> struct codec<std::pair<A, B>> {
+    static constexpr bool travels = detail::can_travel<A, B>();
+
     static void write(writer &to, const std::pair<A, B> &pair)
     {
         to.value<A>(pair.first);
@@ -1010,6 +1026,8 @@ template <class A, class B> struct codec<std::pair<A, B>> {
 };
 
 template <class... T> struct codec<std::tuple<T...>> {
+    static constexpr bool travels = detail::can_travel<T...>();
+
     static void write(writer &to, const std::tuple<T...> &tuple)
     {
         std::apply([&to](const T &...item) { (to.value<T>(item), ...); }, tuple);
@@ -1024,6 +1042,8 @@ template <class... T> struct codec<std::tuple<T...>> {
 
 template <class T>
 struct codec<std::optional<T>, std::enable_if_t<!std::is_trivially_copyable_v<T>>> {
+    static constexpr bool travels = detail::can_travel<T>();
+
     static void write(writer &to, const std::optional<T> &object)
     {
         to.value<bool>(object.has_value());
@@ -1288,7 +1308,7 @@ template <class T> T decode(const cfut_future *future)
         if (cfut_buffer *whole = cfut_future_buffer(future))
             return shared_buffer(whole);
         return buffer::wrap(std::string(static_cast<const char *>(bytes), bytes ? length : 0));
-    } else if constexpr (is_plain<T> || can_travel<T>::of()) {
+    } else if constexpr (is_plain<T> || can_travel<T>()) {
         reader from(bytes, length);
         if constexpr (is_plain<T>)
             return from_bytes<T>(from.bytes(sizeof(T)));
@@ -1455,13 +1475,13 @@ template <auto F> struct remote {
                             std::is_const_v<std::remove_reference_t<P>>)&&...),
                           "cfut: a function for submit<&function>() cannot change its arguments, "
                           "which may be in another process: take them by value or const &");
-            static_assert(is_buffer || (can_travel<std::decay_t<P>>::of() && ...),
+            static_assert(is_buffer || can_travel<std::decay_t<P>...>(),
                           "cfut: an argument of this function cannot travel to another process: it "
                           "points to things that stay behind, or is not trivially copyable. "
                           "Specialise cfut::codec for its type (a cfut::buffer travels as the only "
                           "argument)");
             static_assert(std::is_same_v<std::decay_t<result>, buffer> ||
-                              can_travel<std::decay_t<result>>::of(),
+                              can_travel<std::decay_t<result>>(),
                           "cfut: the result of this function cannot travel to another process: it "
                           "points to things that stay behind, or is not trivially copyable. "
                           "Specialise cfut::codec for its type");
@@ -3631,6 +3651,21 @@ template <class R, class F> future<R> after_join(const future_handle &joined, F 
     return chain<R>(joined.get(), nullptr, std::make_unique<box>(std::forward<F>(function)));
 }
 
+/** Throws what a join of all ended with, if it is no success, as the future throws it that it is of:
+ * a join has its status, code and message, and not what is known of its worker. */
+inline void throw_first(future<void> joined, const std::vector<const future_base *> &inputs)
+{
+    const cfut::status outcome = joined.wait();
+    if (outcome == CFUT_OK)
+        return;
+    for (const future_base *one : inputs) {
+        if (one->done() && one->wait() == outcome && one->code() == joined.code() &&
+            one->message() == joined.message())
+            throw_outcome(outcome, one->native());
+    }
+    throw_outcome(outcome, joined.native());
+}
+
 /** The result in a tuple, where nothing has a place, too. */
 template <class T> auto get_in_tuple(future<T> &one)
 {
@@ -3654,11 +3689,12 @@ template <class T> auto when_all(std::vector<future<T>> futures)
 {
     using result = std::conditional_t<std::is_void_v<T>, void, std::vector<detail::in_tuple<T>>>;
     const auto joined = detail::join(detail::natives(futures), CFUT_JOIN_ALL);
-    return detail::after_join<result>(joined, [all = std::move(futures)]() mutable {
-        if constexpr (std::is_void_v<T>) {
-            for (auto &one : all)
-                one.get();
-        } else {
+    return detail::after_join<result>(joined, [all = std::move(futures)](future<void> end) mutable {
+        std::vector<const future_base *> inputs;
+        for (const auto &one : all)
+            inputs.push_back(&one);
+        detail::throw_first(std::move(end), inputs);
+        if constexpr (!std::is_void_v<T>) {
             std::vector<T> results;
             results.reserve(all.size());
             for (auto &one : all)
@@ -3675,9 +3711,10 @@ future<std::tuple<detail::in_tuple<T>...>> when_all(future<T> &&...futures)
     const std::vector<cfut_future *> inputs{ futures.native()... };
     const auto joined = detail::join(inputs, CFUT_JOIN_ALL);
     return detail::after_join<std::tuple<detail::in_tuple<T>...>>(
-        joined, [all = std::tuple<future<T>...>(std::move(futures)...)]() mutable {
+        joined, [all = std::tuple<future<T>...>(std::move(futures)...)](future<void> end) mutable {
             return std::apply(
-                [](auto &...one) {
+                [&end](auto &...one) {
+                    detail::throw_first(std::move(end), { &one... });
                     return std::tuple<detail::in_tuple<T>...>{ detail::get_in_tuple(one)... };
                 },
                 all);
@@ -3810,7 +3847,7 @@ template <class T> class future<T>::awaiter {
 public:
     bool await_ready() const
     {
-        return future_.done();
+        return !where_ && future_.done();
     }
 
     void await_suspend(std::coroutine_handle<> coroutine)
