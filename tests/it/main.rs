@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods)] // tests may nap and spawn
 
 mod abi;
+mod cpp;
 mod elf;
 mod examples;
 mod faults;
