@@ -1823,7 +1823,6 @@ private:
 
     template <class F> auto then_on(cfut_executor *where, F &&function);
     template <class F> void on_done_on(cfut_executor *where, F &&function) const;
-    cfut_future *encoded();
 
     /** Whether its result is an object, not bytes: what cannot be piped as it is. */
     bool is_object_ = false;
@@ -1852,7 +1851,7 @@ public:
     shared_future() noexcept = default;
 
     shared_future(const shared_future &other) noexcept
-        : future_base(cfut_future_retain(other.native()))
+        : future_base(cfut_future_retain(other.native())), is_object_(other.is_object_)
     {
     }
 
@@ -1861,6 +1860,7 @@ public:
     shared_future &operator=(const shared_future &other) noexcept
     {
         handle_ = other.handle_.share();
+        is_object_ = other.is_object_;
         return *this;
     }
 
@@ -1891,6 +1891,8 @@ public:
     /** As future<T>::then(), with a copy of the result, or the settled shared future. */
     template <class F> auto then(F &&function) const;
     template <class F> auto then(const executor &where, F &&function) const;
+    template <auto F> auto then(const executor &where) const;
+    template <auto F, class Task> auto then(const executor &where, const Task &task) const;
 
     /** As future<T>::on_done(). */
     template <class F> void on_done(F &&function) const;
@@ -1898,6 +1900,8 @@ public:
 
 private:
     template <class F> auto then_on(cfut_executor *where, F &&function) const;
+
+    bool is_object_ = false; // as in future<T>
 
     template <class> friend class future;
     template <class> friend struct detail::callback;
@@ -2010,6 +2014,7 @@ template <class T> shared_future<T> future<T>::share()
     shared_future<T> made;
     present();
     made.handle_ = std::move(handle_);
+    made.is_object_ = is_object_;
     return made;
 }
 
@@ -3124,45 +3129,82 @@ void shared_future<T>::on_done(const executor &where, F &&function) const
     detail::add_callback<shared_future>(this->present(), where.native(), std::forward<F>(function));
 }
 
-/** One more handle of the C future, whose result is bytes: an object is made into them first. */
-template <class T> cfut_future *future<T>::encoded()
+namespace detail {
+
+/** One more handle of a future, whose result is bytes: an object is made into them first. `Result`
+ * moves it out, or copies it. */
+template <class T, T (*Result)(cfut_future *)>
+future_handle encoded(cfut_future *future, bool is_object)
 {
+    (void)is_object;
     if constexpr (!std::is_void_v<T>) {
-        if constexpr (!detail::is_plain<T> && !std::is_same_v<T, buffer>) {
-            if (is_object_) {
-                cfut_future *raw = nullptr;
+        if constexpr (!is_plain<T> && !std::is_same_v<T, buffer>) {
+            if (is_object) {
                 auto step = [](cfut_promise *promise, cfut_future *input, void *) -> int32_t {
-                    return detail::guard_text(promise, [&] {
-                        future<T> before(cfut_future_retain(input), true);
-                        detail::check(detail::set_encoded(promise, before.get()));
+                    return guard_text(promise, [&] {
+                        const cfut::status outcome = cfut_future_wait(input, CFUT_NOW);
+                        if (outcome != CFUT_OK)
+                            throw_outcome(outcome, input);
+                        check(set_encoded(promise, Result(input)));
                     });
                 };
-                detail::check(cfut_future_then(present(), nullptr, step, nullptr, nullptr, &raw));
-                return raw;
+                cfut_future *raw = nullptr;
+                check(cfut_future_then(future, nullptr, step, nullptr, nullptr, &raw));
+                return future_handle(raw);
             }
         }
     }
-    return cfut_future_retain(present());
+    return future_handle(cfut_future_retain(future));
 }
 
-template <class T> template <auto F, class Task> auto future<T>::then(const executor &where, const Task &how)
+/** cfut_future_pipe() to F. */
+template <auto F, class T, class Task>
+cfut::future<remote_result<F>> pipe(const future_handle &input, const executor &where, const Task &how)
 {
-    using unpack = typename detail::remote<F>::arguments;
+    using unpack = typename remote<F>::arguments;
     unpack::verify();
     static_assert(unpack::count == (std::is_void_v<T> ? 0 : 1),
                   "cfut: a function of then<&function>() takes the result of the future before it");
     if constexpr (!std::is_void_v<T>)
-        static_assert(std::is_same_v<typename detail::remote<F>::values, std::tuple<T>>,
+        static_assert(std::is_same_v<typename remote<F>::values, std::tuple<T>>,
                       "cfut: a function of then<&function>() takes exactly the type of the result "
                       "before it, which travels as bytes");
-    const detail::future_handle input(encoded());
     cfut_future *raw = nullptr;
-    detail::check(cfut_future_pipe(input.get(), where.native(), how.native(), &raw));
+    check(cfut_future_pipe(input.get(), where.native(), how.native(), &raw));
+    return make_future<remote_result<F>>(raw, false);
+}
+
+template <class T> T copy_of(cfut_future *future)
+{
+    return copy<T>(future);
+}
+
+} // namespace detail
+
+template <class T>
+template <auto F, class Task>
+auto future<T>::then(const executor &where, const Task &how)
+{
+    const auto input = detail::encoded<T, detail::take<T>>(present(), is_object_);
+    auto next = detail::pipe<F, T>(input, where, how);
     handle_.reset();
-    return make_future<detail::remote_result<F>>(raw, false);
+    return next;
 }
 
 template <class T> template <auto F> auto future<T>::then(const executor &where)
+{
+    return then<F>(where, cfut::call<F>());
+}
+
+template <class T>
+template <auto F, class Task>
+auto shared_future<T>::then(const executor &where, const Task &how) const
+{
+    const auto input = detail::encoded<T, detail::copy_of<T>>(this->present(), is_object_);
+    return detail::pipe<F, T>(input, where, how);
+}
+
+template <class T> template <auto F> auto shared_future<T>::then(const executor &where) const
 {
     return then<F>(where, cfut::call<F>());
 }
