@@ -20,6 +20,7 @@ RUSTC  ?= rustc
 # A build takes the versions that Cargo.lock has.
 CARGOFLAGS ?= --locked
 CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
 WERROR ?= -Werror
 
 target  := $(or $(CARGO_TARGET_DIR),target)
@@ -37,7 +38,8 @@ remaps := $(subst $(empty) ,$(empty),"--remap-path-prefix=$(CURDIR)=/usr/src/cfu
 # Absolute, so that the programs run from anywhere.
 rpath   := $(abspath $(library))
 
-examples := $(patsubst examples-c/%.c,$(target)/examples-c/%,$(wildcard examples-c/*.c))
+examples := $(patsubst examples-c/%.c,$(target)/examples-c/%,$(wildcard examples-c/*.c)) \
+    $(patsubst examples-cpp/%.cpp,$(target)/examples-cpp/%,$(wildcard examples-cpp/*.cpp))
 
 .PHONY: all library run check header abi docs clean install install-strip uninstall dist sbom
 
@@ -72,8 +74,13 @@ $(target)/examples-c/%: examples-c/%.c include/cfutures.h $(wildcard examples-c/
 	$(CC) -std=c11 -Wall -Wextra -pedantic $(WERROR) $(CFLAGS) -Iinclude $< -o $@ \
 	    -L$(library) -lcfutures $$flags -Wl,-rpath,$(rpath)
 
+$(target)/examples-cpp/%: examples-cpp/%.cpp include/cfutures.h include/cfutures.hpp | library
+	@mkdir -p $(@D)
+	$(CXX) -std=c++17 -Wall -Wextra -pedantic $(WERROR) $(CXXFLAGS) -Iinclude $< -o $@ \
+	    -L$(library) -lcfutures -Wl,-rpath,$(rpath)
+
 run: all
-	@sh examples-c/run.sh $(target)/examples-c
+	@sh examples-c/run.sh $(target)/examples-c $(target)/examples-cpp
 
 check:
 	$(CARGO) test

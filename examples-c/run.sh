@@ -1,7 +1,9 @@
 #!/bin/sh
-# Runs the examples on real input: `make run` calls it with the directory they were built in.
+# Runs the examples on real input: `make run` calls it with the directories that those in C and
+# those in C++ were built in.
 set -eu
 programs=$1
+cpp_programs=$2
 
 # The machine's own logs, if there are any that may be read.
 logs=/var/log
@@ -27,6 +29,7 @@ show() {
 # 1: some files may not be read by this user; the program has named them.
 show "$programs/log_summary" --ignore-case "$logs" || [ $? -eq 1 ]
 show "$programs/log_summary" --processes --ignore-case "$logs" || [ $? -eq 1 ]
+show "$cpp_programs/log_summary" --processes --ignore-case "$logs" || [ $? -eq 1 ]
 show "$programs/primes" --processes 112272535095293 112582705942171 115280095190773
 show "$programs/primes" --processes --count 100000
 show "$programs/primes" --processes --sieve 1000000 2000000 3000000 4000000
@@ -51,6 +54,8 @@ show "$programs/run_commands" --time-out 0.5 "$programs/commands" || [ $? -eq 1 
 rm -rf "$programs/words" "$programs/small"
 show "$programs/pipeline" --crash-on abi.md "$(dirname "$0")/../docs" "$programs/words" ||
     [ $? -eq 1 ]
+rm -rf "$programs/words"
+show "$cpp_programs/pipeline" "$(dirname "$0")/../docs" "$programs/words"
 pictures=$(find /usr/share -xdev -type f -readable \( -name '*.jpg' -o -name '*.png' \) 2>/dev/null |
     sed 's|/[^/]*$||' | sort | uniq -c | awk '$1 <= 20' | sort -rn | sed -n '1s/^ *[0-9]* //p')
 if [ ! -x "$programs/resize_images" ]; then

@@ -16,8 +16,13 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+/// An example in C, or with `++` behind its name the one in C++.
 fn example(name: &str) -> Command {
-    program(&build_with(&format!("examples-c/{name}.c"), &["-pedantic", "-Wshadow"]))
+    let source = match name.strip_suffix("++") {
+        Some(name) => format!("examples-cpp/{name}.cpp"),
+        None => format!("examples-c/{name}.c"),
+    };
+    program(&build_with(&source, &["-pedantic", "-Wshadow"]))
 }
 
 /// Runs it; exit code, what it printed, and what it complained.
@@ -44,7 +49,8 @@ fn refuses(example_name: &str, arguments: &[&str], words: &str) {
     let (code, printed, complaint) = result(example(example_name).args(arguments));
     assert_eq!((code, printed.as_str()), (2, ""), "{arguments:?}: {complaint}");
     assert!(complaint.contains(words), "{arguments:?}: {complaint:?} lacks {words:?}");
-    assert!(complaint.contains(example_name), "{arguments:?}: {complaint:?} has no name");
+    let name = example_name.trim_end_matches('+');
+    assert!(complaint.contains(name), "{arguments:?}: {complaint:?} has no name");
 }
 
 /// A program under valgrind has no worker processes (docs/reliability.md).
@@ -54,14 +60,27 @@ fn has_processes() -> bool {
 
 #[test]
 fn help_goes_to_stdout() {
-    for name in ["crash_lab", "event_loop", "log_summary", "pipeline", "primes", "run_commands"] {
-        let (code, printed, complaint) = result(example(name).arg("--help"));
+    for form in [
+        "crash_lab",
+        "event_loop",
+        "log_summary",
+        "log_summary++",
+        "pipeline",
+        "pipeline++",
+        "primes",
+        "run_commands",
+    ] {
+        let (code, printed, complaint) = result(example(form).arg("--help"));
         assert_eq!((code, complaint.as_str()), (0, ""));
+        let name = form.trim_end_matches('+');
         assert!(printed.starts_with(&format!("usage: {name} ")), "{printed}");
     }
 }
 
 // ---- log_summary ----
+
+/// The program in C and in C++.
+const LOG_SUMMARIES: [&str; 2] = ["log_summary", "log_summary++"];
 
 const PROCESSES: &[&str] = &["--processes"];
 
@@ -150,77 +169,87 @@ fn compare_with_grep(directory: &Path, names: &[&str], printed: &str, options: &
 
 #[test]
 fn log_summary_counts_as_grep_does() {
-    let directory = directory("log_summary_counts");
-    let names = write_logs(&directory);
-    fs::create_dir(directory.join("archive")).expect("directory");
-    fs::write(directory.join("archive/old.log"), "ERROR old\n").expect("log file");
-    for (kind, workers) in
-        [(&[][..], "1"), (&[], "3"), (&[], "64"), (PROCESSES, "1"), (PROCESSES, "4")]
-    {
-        let mut program = example("log_summary");
-        let printed = succeed(program.args(kind).args(["--workers", workers]).arg(&directory));
-        compare_with_grep(&directory, &names, &printed, "-ac");
-    }
-    for kind in kinds() {
-        let printed = succeed(example("log_summary").args(kind).arg(&directory).arg("-i"));
-        compare_with_grep(&directory, &names, &printed, "-aci");
+    for form in LOG_SUMMARIES {
+        let directory = directory("log_summary_counts");
+        let names = write_logs(&directory);
+        fs::create_dir(directory.join("archive")).expect("directory");
+        fs::write(directory.join("archive/old.log"), "ERROR old\n").expect("log file");
+        for (kind, workers) in
+            [(&[][..], "1"), (&[], "3"), (&[], "64"), (PROCESSES, "1"), (PROCESSES, "4")]
+        {
+            let mut program = example(form);
+            let printed = succeed(program.args(kind).args(["--workers", workers]).arg(&directory));
+            compare_with_grep(&directory, &names, &printed, "-ac");
+        }
+        for kind in kinds() {
+            let printed = succeed(example(form).args(kind).arg(&directory).arg("-i"));
+            compare_with_grep(&directory, &names, &printed, "-aci");
+        }
     }
 }
 
 #[test]
 fn log_summary_goes_on_after_an_unreadable_file() {
-    let directory = directory("log_summary_unreadable");
-    let names = write_logs(&directory);
-    symlink("nowhere", directory.join("dangling.log")).expect("symlink");
-    for kind in kinds() {
-        let (code, printed, complaint) = result(example("log_summary").args(kind).arg(&directory));
-        assert_eq!(code, 1);
-        assert_eq!(complaint, "log_summary: dangling.log: No such file or directory\n");
-        compare_with_grep(&directory, &names, &printed, "-ac");
+    for form in LOG_SUMMARIES {
+        let directory = directory("log_summary_unreadable");
+        let names = write_logs(&directory);
+        symlink("nowhere", directory.join("dangling.log")).expect("symlink");
+        for kind in kinds() {
+            let (code, printed, complaint) = result(example(form).args(kind).arg(&directory));
+            assert_eq!(code, 1);
+            assert_eq!(complaint, "log_summary: dangling.log: No such file or directory\n");
+            compare_with_grep(&directory, &names, &printed, "-ac");
+        }
     }
 }
 
 #[test]
 fn log_summary_of_an_empty_directory() {
-    let directory = directory("log_summary_empty");
-    let (code, printed, complaint) = result(example("log_summary").arg(&directory));
-    assert_eq!((code, complaint.as_str()), (0, ""));
-    assert_eq!(rows(&printed), []);
+    for form in LOG_SUMMARIES {
+        let directory = directory("log_summary_empty");
+        let (code, printed, complaint) = result(example(form).arg(&directory));
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        assert_eq!(rows(&printed), []);
+    }
 }
 
 #[test]
 fn log_summary_of_many_files() {
-    let directory = directory("log_summary_many");
-    for number in 0..500usize {
-        let log = "ERROR\n".repeat(number % 7);
-        fs::write(directory.join(format!("{number:03}")), log).expect("log file");
-    }
-    let mut expected: Vec<_> =
-        (0..500).map(|number| (number % 7, format!("{number:03}"))).collect();
-    expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let expected: Vec<_> = expected.into_iter().map(|(n, name)| (n, 0, n, name)).collect();
-    for kind in kinds() {
-        assert_eq!(rows(&succeed(example("log_summary").args(kind).arg(&directory))), expected);
+    for form in LOG_SUMMARIES {
+        let directory = directory("log_summary_many");
+        for number in 0..500usize {
+            let log = "ERROR\n".repeat(number % 7);
+            fs::write(directory.join(format!("{number:03}")), log).expect("log file");
+        }
+        let mut expected: Vec<_> =
+            (0..500).map(|number| (number % 7, format!("{number:03}"))).collect();
+        expected.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        let expected: Vec<_> = expected.into_iter().map(|(n, name)| (n, 0, n, name)).collect();
+        for kind in kinds() {
+            assert_eq!(rows(&succeed(example(form).args(kind).arg(&directory))), expected);
+        }
     }
 }
 
 #[test]
 fn log_summary_refuses_bad_arguments() {
-    let directory = directory("log_summary_bad");
-    let file = directory.join("file");
-    fs::write(&file, "").expect("file");
-    let (dir, file) = (directory.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
-    refuses("log_summary", &[], "one directory");
-    refuses("log_summary", &[dir, dir], "one directory");
-    refuses("log_summary", &["--process=es", dir], "--process");
-    refuses("log_summary", &["--workers"], "--workers");
-    for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
-        refuses("log_summary", &["--workers", number, dir], "--workers");
+    for form in LOG_SUMMARIES {
+        let directory = directory("log_summary_bad");
+        let file = directory.join("file");
+        fs::write(&file, "").expect("file");
+        let (dir, file) = (directory.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+        refuses(form, &[], "one directory");
+        refuses(form, &[dir, dir], "one directory");
+        refuses(form, &["--process=es", dir], "--process");
+        refuses(form, &["--workers"], "--workers");
+        for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
+            refuses(form, &["--workers", number, dir], "--workers");
+        }
+        refuses(form, &["--workers", "40000", dir], "CFUT_OPT_WORKERS is 40000");
+        refuses(form, &["--processes", "--workers", "2000", dir], "CFUT_OPT_WORKERS is 2000");
+        refuses(form, &[&format!("{dir}/missing")], "No such file or directory");
+        refuses(form, &[file], "Not a directory");
     }
-    refuses("log_summary", &["--workers", "40000", dir], "CFUT_OPT_WORKERS is 40000");
-    refuses("log_summary", &["--processes", "--workers", "2000", dir], "CFUT_OPT_WORKERS is 2000");
-    refuses("log_summary", &[&format!("{dir}/missing")], "No such file or directory");
-    refuses("log_summary", &[file], "Not a directory");
 }
 
 #[test]
@@ -231,7 +260,9 @@ fn a_full_disk_is_noticed() {
         ("crash_lab", vec![Path::new("refuse")]),
         ("event_loop", vec![Path::new("7")]),
         ("log_summary", vec![&empty]),
+        ("log_summary++", vec![&empty]),
         ("pipeline", vec![&empty, &directory("full_disk_results")]),
+        ("pipeline++", vec![&empty, &directory("full_disk_results_cpp")]),
         ("primes", vec![Path::new("7")]),
         ("run_commands", vec![&commands]),
     ] {
@@ -286,8 +317,10 @@ fn timelines_of_examples() {
     for name in ["a.log", "b.log"] {
         fs::write(logs.join(name), "ERROR nothing works\n").expect("written");
     }
-    let read = traced("log_summary", &[], &logs);
-    assert_eq!(read, [("a.log".to_owned(), 1), ("b.log".to_owned(), 1)].into());
+    for form in LOG_SUMMARIES {
+        let read = traced(form, &[], &logs);
+        assert_eq!(read, [("a.log".to_owned(), 1), ("b.log".to_owned(), 1)].into());
+    }
     refuses("primes", &["--trace", "/nonexistent/x", "7"], "CFUT_OPT_TRACE_FILE /nonexistent/x");
 }
 

@@ -3,6 +3,7 @@
 
 mod abi;
 mod abi_guard;
+mod cpp;
 mod declarations;
 mod elf;
 mod examples;

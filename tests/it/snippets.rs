@@ -177,6 +177,17 @@ fn commands_of_the_readme() {
     assert_eq!(count, 2, "with the shared library, and with the static one");
 }
 
+/// The program in C++ prints the same in processes.
+#[test]
+fn cpp_program_of_the_readme_in_processes() {
+    let blocks = blocks("README.md");
+    let block = blocks.iter().find(|block| block.mark == "cpp").expect("a program");
+    let threads = "cfut::thread_pool pool;";
+    assert_eq!(block.text.matches(threads).count(), 1);
+    let text = block.text.replace(threads, "cfut::worker_main();\n    cfut::process_pool pool;");
+    assert_eq!(printed_by(&compile("README.md", 900, block, &text)), "25\n");
+}
+
 /// No page has code that nobody compiles.
 #[test]
 fn every_page_with_code_is_tried() {

@@ -11,6 +11,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The program in C and in C++.
+const FORMS: [&str; 2] = ["pipeline", "pipeline++"];
+
 fn words(bytes: &[u8]) -> Vec<Vec<u8>> {
     let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte >= 0x80;
     let words = bytes.split(|byte| !is_word(byte)).filter(|word| !word.is_empty());
@@ -122,23 +125,25 @@ fn counts_the_words_of_each_file() {
     if !has_processes() {
         return;
     }
-    let from = directory("pipeline_from");
-    let files = write_files(&from);
-    fs::create_dir(from.join("archive")).expect("directory");
-    fs::write(from.join("archive/old"), "left out").expect("file");
-    let all = files.len() as u64;
-    for (window, workers) in [(1, "1"), (5, "2"), (1000, "3")] {
-        let results = directory("pipeline_results").join("made");
-        let mut pipeline = example("pipeline");
-        pipeline.args(["--window", &window.to_string(), "--workers", workers]);
-        let (code, printed, complaint) = result(pipeline.args([&from, &results]));
-        assert_eq!((code, complaint.as_str()), (0, ""));
-        let printed = parse(&printed);
-        check(&files, &[], &results, &printed);
-        assert_eq!(printed.stages, [[all, 0]; 3]);
-        // Those under way are all that can have been fetched.
-        let (fetched, counted) = (printed.fetched_at_first, printed.counted_at_first);
-        assert!(1 <= counted && counted <= fetched && fetched <= window, "{fetched} {counted}");
+    for form in FORMS {
+        let from = directory("pipeline_from");
+        let files = write_files(&from);
+        fs::create_dir(from.join("archive")).expect("directory");
+        fs::write(from.join("archive/old"), "left out").expect("file");
+        let all = files.len() as u64;
+        for (window, workers) in [(1, "1"), (5, "2"), (1000, "3")] {
+            let results = directory("pipeline_results").join("made");
+            let mut pipeline = example(form);
+            pipeline.args(["--window", &window.to_string(), "--workers", workers]);
+            let (code, printed, complaint) = result(pipeline.args([&from, &results]));
+            assert_eq!((code, complaint.as_str()), (0, ""));
+            let printed = parse(&printed);
+            check(&files, &[], &results, &printed);
+            assert_eq!(printed.stages, [[all, 0]; 3]);
+            // Those under way are all that can have been fetched.
+            let (fetched, counted) = (printed.fetched_at_first, printed.counted_at_first);
+            assert!(1 <= counted && counted <= fetched && fetched <= window, "{fetched} {counted}");
+        }
     }
 }
 
@@ -147,17 +152,19 @@ fn a_file_that_cannot_be_read_fails_alone() {
     if !has_processes() {
         return;
     }
-    let from = directory("pipeline_unreadable");
-    let results = directory("pipeline_unreadable_results");
-    let files = write_files(&from);
-    symlink("nowhere", from.join("dangling")).expect("symlink");
-    let (code, printed, complaint) = result(example("pipeline").args([&from, &results]));
-    assert_eq!(code, 1);
-    assert_eq!(complaint, "pipeline: dangling: fetch: No such file or directory\n");
-    let printed = parse(&printed);
-    check(&files, &[], &results, &printed);
-    let all = files.len() as u64;
-    assert_eq!(printed.stages, [[all, 1], [all, 0], [all, 0]]);
+    for form in FORMS {
+        let from = directory("pipeline_unreadable");
+        let results = directory("pipeline_unreadable_results");
+        let files = write_files(&from);
+        symlink("nowhere", from.join("dangling")).expect("symlink");
+        let (code, printed, complaint) = result(example(form).args([&from, &results]));
+        assert_eq!(code, 1);
+        assert_eq!(complaint, "pipeline: dangling: fetch: No such file or directory\n");
+        let printed = parse(&printed);
+        check(&files, &[], &results, &printed);
+        let all = files.len() as u64;
+        assert_eq!(printed.stages, [[all, 1], [all, 0], [all, 0]]);
+    }
 }
 
 #[test]
@@ -165,20 +172,22 @@ fn a_crash_of_a_process_costs_one_file() {
     if !has_processes() {
         return;
     }
-    let from = directory("pipeline_crash");
-    let results = directory("pipeline_crash_results");
-    let files = write_files(&from);
-    let mut pipeline = example("pipeline");
-    let (code, printed, complaint) =
-        result(pipeline.args(["--crash-on", "note-7"]).args([&from, &results]));
-    assert_eq!(code, 1);
-    assert!(complaint.starts_with("pipeline: note-7: count: worker count-"), "{complaint}");
-    assert!(complaint.contains("was killed by signal 11 (SIGSEGV)"), "{complaint}");
-    assert_eq!(complaint.lines().count(), 1, "{complaint}");
-    let printed = parse(&printed);
-    check(&files, &["note-7"], &results, &printed);
-    let all = files.len() as u64;
-    assert_eq!(printed.stages, [[all, 0], [all - 1, 1], [all - 1, 0]]);
+    for form in FORMS {
+        let from = directory("pipeline_crash");
+        let results = directory("pipeline_crash_results");
+        let files = write_files(&from);
+        let mut pipeline = example(form);
+        let (code, printed, complaint) =
+            result(pipeline.args(["--crash-on", "note-7"]).args([&from, &results]));
+        assert_eq!(code, 1);
+        assert!(complaint.starts_with("pipeline: note-7: count: worker count-"), "{complaint}");
+        assert!(complaint.contains("was killed by signal 11 (SIGSEGV)"), "{complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+        let printed = parse(&printed);
+        check(&files, &["note-7"], &results, &printed);
+        let all = files.len() as u64;
+        assert_eq!(printed.stages, [[all, 0], [all - 1, 1], [all - 1, 0]]);
+    }
 }
 
 #[test]
@@ -186,16 +195,18 @@ fn a_file_that_cannot_be_saved_fails_alone() {
     if !has_processes() {
         return;
     }
-    let from = directory("pipeline_unsaved");
-    let results = directory("pipeline_unsaved_results");
-    let files = write_files(&from);
-    fs::create_dir_all(results.join("one.words")).expect("directory");
-    let (code, printed, complaint) = result(example("pipeline").args([&from, &results]));
-    assert_eq!((code, complaint.as_str()), (1, "pipeline: one: save: Is a directory\n"));
-    let printed = parse(&printed);
-    check(&files, &["one"], &results, &printed);
-    let all = files.len() as u64;
-    assert_eq!(printed.stages, [[all, 0], [all, 0], [all - 1, 1]]);
+    for form in FORMS {
+        let from = directory("pipeline_unsaved");
+        let results = directory("pipeline_unsaved_results");
+        let files = write_files(&from);
+        fs::create_dir_all(results.join("one.words")).expect("directory");
+        let (code, printed, complaint) = result(example(form).args([&from, &results]));
+        assert_eq!((code, complaint.as_str()), (1, "pipeline: one: save: Is a directory\n"));
+        let printed = parse(&printed);
+        check(&files, &["one"], &results, &printed);
+        let all = files.len() as u64;
+        assert_eq!(printed.stages, [[all, 0], [all, 0], [all - 1, 1]]);
+    }
 }
 
 /// The writer of a named pipe, once the program reads it.
@@ -215,31 +226,33 @@ fn no_stage_waits_for_the_whole_of_the_one_before() {
     if !has_processes() {
         return;
     }
-    let from = directory("pipeline_slow");
-    let results = directory("pipeline_slow_results");
-    let mut files = write_files(&from);
-    let slow = from.join("slow");
-    assert!(Command::new("mkfifo").arg(&slow).status().expect("mkfifo").success());
-    let awaited: Vec<_> =
-        files.iter().map(|(name, _)| results.join(format!("{name}.words"))).collect();
-    let writer = thread::spawn(move || {
-        let end = Instant::now() + Duration::from_secs(150);
-        let mut pipe = open_pipe(&slow, end);
-        pipe.write_all(b"slow and ").expect("half of it");
-        while !awaited.iter().all(|path| path.exists()) {
-            assert!(Instant::now() < end, "others wait for a slow one");
-            thread::sleep(Duration::from_millis(5));
-        }
-        pipe.write_all(b"slow").expect("the rest");
-    });
-    // Room for two: the slow one keeps its place, the others go by in the other one.
-    let mut pipeline = example("pipeline");
-    let (code, printed, complaint) =
-        result(pipeline.args(["--window", "2"]).args([&from, &results]));
-    writer.join().expect("writer");
-    assert_eq!((code, complaint.as_str()), (0, ""));
-    files.push(("slow".to_owned(), b"slow and slow".to_vec()));
-    check(&files, &[], &results, &parse(&printed));
+    for form in FORMS {
+        let from = directory("pipeline_slow");
+        let results = directory("pipeline_slow_results");
+        let mut files = write_files(&from);
+        let slow = from.join("slow");
+        assert!(Command::new("mkfifo").arg(&slow).status().expect("mkfifo").success());
+        let awaited: Vec<_> =
+            files.iter().map(|(name, _)| results.join(format!("{name}.words"))).collect();
+        let writer = thread::spawn(move || {
+            let end = Instant::now() + Duration::from_secs(150);
+            let mut pipe = open_pipe(&slow, end);
+            pipe.write_all(b"slow and ").expect("half of it");
+            while !awaited.iter().all(|path| path.exists()) {
+                assert!(Instant::now() < end, "others wait for a slow one");
+                thread::sleep(Duration::from_millis(5));
+            }
+            pipe.write_all(b"slow").expect("the rest");
+        });
+        // Room for two: the slow one keeps its place, the others go by in the other one.
+        let mut pipeline = example(form);
+        let (code, printed, complaint) =
+            result(pipeline.args(["--window", "2"]).args([&from, &results]));
+        writer.join().expect("writer");
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        files.push(("slow".to_owned(), b"slow and slow".to_vec()));
+        check(&files, &[], &results, &parse(&printed));
+    }
 }
 
 #[test]
@@ -247,37 +260,41 @@ fn of_an_empty_directory() {
     if !has_processes() {
         return;
     }
-    let (from, results) = (directory("pipeline_empty"), directory("pipeline_empty_results"));
-    let (code, printed, complaint) = result(example("pipeline").args([&from, &results]));
-    assert_eq!((code, complaint.as_str()), (0, ""));
-    let printed = parse(&printed);
-    assert_eq!((printed.files.len(), printed.stages), (0, [[0; 2]; 3]));
-    assert_eq!(printed.totals, "0 words in 0 files");
+    for form in FORMS {
+        let (from, results) = (directory("pipeline_empty"), directory("pipeline_empty_results"));
+        let (code, printed, complaint) = result(example(form).args([&from, &results]));
+        assert_eq!((code, complaint.as_str()), (0, ""));
+        let printed = parse(&printed);
+        assert_eq!((printed.files.len(), printed.stages), (0, [[0; 2]; 3]));
+        assert_eq!(printed.totals, "0 words in 0 files");
+    }
 }
 
 #[test]
 fn bad_arguments_are_refused() {
-    let from = directory("pipeline_bad");
-    let file = from.join("file");
-    fs::write(&file, "").expect("file");
-    let (dir, file) = (from.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
-    let to = format!("{dir}/to");
-    let endless = format!("{dir}/{}", "x/".repeat(3000));
-    refuses("pipeline", &[], "two directories");
-    refuses("pipeline", &[dir], "two directories");
-    refuses("pipeline", &[dir, &to, dir], "two directories");
-    refuses("pipeline", &["--windows", dir, &to], "--windows");
-    for option in ["--window", "--workers"] {
-        refuses("pipeline", &[option], option);
-        for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
-            refuses("pipeline", &[option, number, dir, &to], option);
+    for form in FORMS {
+        let from = directory("pipeline_bad");
+        let file = from.join("file");
+        fs::write(&file, "").expect("file");
+        let (dir, file) = (from.to_str().expect("UTF-8"), file.to_str().expect("UTF-8"));
+        let to = format!("{dir}/to");
+        let endless = format!("{dir}/{}", "x/".repeat(3000));
+        refuses(form, &[], "two directories");
+        refuses(form, &[dir], "two directories");
+        refuses(form, &[dir, &to, dir], "two directories");
+        refuses(form, &["--windows", dir, &to], "--windows");
+        for option in ["--window", "--workers"] {
+            refuses(form, &[option], option);
+            for number in ["0", "-3", "", "two", "2x", "99999999999999999999"] {
+                refuses(form, &[option, number, dir, &to], option);
+            }
         }
+        refuses(form, &["--workers", "2000", dir, &to], "CFUT_OPT_WORKERS is 2000");
+        refuses(form, &[&format!("{dir}/missing"), &to], "No such file or directory");
+        refuses(form, &[file, &to], "Not a directory");
+        refuses(form, &[dir, file], "Not a directory");
+        refuses(form, &[dir, dir], "another directory");
+        refuses(form, &[&endless, &to], "too long");
+        refuses(form, &[dir, &endless], "too long");
     }
-    refuses("pipeline", &["--workers", "2000", dir, &to], "CFUT_OPT_WORKERS is 2000");
-    refuses("pipeline", &[&format!("{dir}/missing"), &to], "No such file or directory");
-    refuses("pipeline", &[file, &to], "Not a directory");
-    refuses("pipeline", &[dir, file], "Not a directory");
-    refuses("pipeline", &[dir, dir], "another directory");
-    refuses("pipeline", &[&endless, &to], "too long");
-    refuses("pipeline", &[dir, &endless], "too long");
 }
