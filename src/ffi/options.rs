@@ -299,7 +299,8 @@ pub unsafe extern "C-unwind" fn cfut_options_set_initializer(
 
 /// Sets functions that run in each worker thread as it starts, before the initializer, and
 /// as it leaves: for runtimes that attach threads, and for initializers with state. If `start`
-/// answers other than 0 the executor breaks, and `stop` is not called for that worker.
+/// answers other than 0 the executor breaks, and `stop` is not called for that worker. Where a
+/// runtime stops its threads by a signal, as Mono's collector does, `start` lets that one through.
 ///
 /// @param options borrowed.
 /// @param start NULL for none.
