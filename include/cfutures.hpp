@@ -1046,14 +1046,14 @@ struct codec<std::optional<T>, std::enable_if_t<!std::is_trivially_copyable_v<T>
 
     static void write(writer &to, const std::optional<T> &object)
     {
-        to.value<bool>(object.has_value());
+        to.value<unsigned char>(object.has_value() ? 1 : 0);
         if (object)
             to.value<T>(*object);
     }
 
     static std::optional<T> read(reader &from)
     {
-        if (!from.value<bool>())
+        if (from.value<unsigned char>() == 0)
             return std::nullopt;
         return from.value<T>();
     }

