@@ -324,6 +324,7 @@ def test_bad_options():
 
 def test_interrupt():
     """Ctrl-C ends a wait."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     with ThreadPool(max_workers=1) as pool:
         future = pool.submit(linger)
         try:
