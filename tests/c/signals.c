@@ -42,6 +42,10 @@ static void start_interrupts(void)
 {
     struct sigaction action = { .sa_handler = interrupt };
     struct itimerval often = { { 0, 500 }, { 0, 500 } };
+    sigset_t alarms;
+    sigemptyset(&alarms);
+    sigaddset(&alarms, SIGALRM);
+    CHECK_EQ(pthread_sigmask(SIG_UNBLOCK, &alarms, NULL), 0); /* whoever started this may block it */
     interrupted = 0;
     CHECK_EQ(sigaction(SIGALRM, &action, NULL), 0);
     CHECK_EQ(setitimer(ITIMER_REAL, &often, NULL), 0);
