@@ -18,7 +18,8 @@ int32_t module_square(cfut_promise *promise, const void *data, size_t length)
     return cfut_promise_set_bytes(promise, &n, sizeof n);
 }
 
-static int64_t state;
+/* A worker's own: an initializer runs in each, and in those of a thread pool at the same time. */
+static _Thread_local int64_t state;
 
 /* Task: keeps the int64_t it is given. */
 int32_t module_initialize(cfut_promise *promise, const void *data, size_t length)
@@ -30,7 +31,7 @@ int32_t module_initialize(cfut_promise *promise, const void *data, size_t length
     return 0;
 }
 
-/* Task: what module_initialize() was given. */
+/* Task: what module_initialize() was given in this worker. */
 int32_t module_state(cfut_promise *promise, const void *data, size_t length)
 {
     (void)data;
