@@ -132,10 +132,29 @@ impl Batch {
 
     /// Takes half of the tasks, rounded up, by a thief; their number.
     pub(super) fn steal(&self, loot: &mut [MaybeUninit<Entry>; BATCH]) -> usize {
+        self.take(loot, |waiting| waiting.div_ceil(2))
+    }
+
+    /// Takes all tasks, by anybody; their number.
+    pub(super) fn take_all(&self, loot: &mut [MaybeUninit<Entry>; BATCH]) -> usize {
+        self.take(loot, |waiting| waiting)
+    }
+
+    /// Takes the oldest task, by anybody.
+    pub(super) fn take_one(&self) -> Option<Entry> {
+        let mut one = [MaybeUninit::uninit()];
+        // SAFETY: `take` says that it filled one.
+        (self.take(&mut one, |waiting| waiting.min(1)) == 1)
+            .then(|| unsafe { one[0].assume_init() })
+    }
+
+    /// Takes the oldest of those that wait, as many as `share` says, which `loot` holds.
+    #[inline(always)]
+    fn take(&self, loot: &mut [MaybeUninit<Entry>], share: impl Fn(usize) -> usize) -> usize {
         // Acquire: pairs with the Release in `fill`.
         let mut now = Word(self.word.load(Ordering::Acquire));
         loop {
-            let count = now.length().div_ceil(2);
+            let count = share(now.length());
             if count == 0 || now.tail() > BATCH {
                 return 0;
             }

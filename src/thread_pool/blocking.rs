@@ -1,7 +1,7 @@
 //! Waiting inside the pool: running the awaited task instead, standing in for a worker that
 //! sleeps, and seats for threads of the host that help.
 
-use super::inbox::Refused;
+use super::inbox::{Lane, Refused};
 use super::pool::Pool;
 use super::sleep::Notified;
 use super::submit::{Unaccepted, handle_of};
@@ -66,12 +66,15 @@ impl Slot {
     fn take_if_newest(&self, target: &TaskRef) -> Option<TaskRef> {
         let mine = self.mine();
         let wanted = target.as_ptr().as_ptr().cast_const();
+        if self.pool().serial {
+            return self.take_if_newest_nested(wanted);
+        }
         let newest = mine.newest.get();
         if !newest.is_null() && newest != wanted {
             return None;
         }
         loop {
-            let entry = mine.queues.pop_newest()?;
+            let entry = mine.queues.pop()?;
             mine.newest.set(ptr::null());
             // SAFETY: the queue's reference, now ours.
             let task = unsafe { TaskRef::from_raw(entry) };
@@ -83,6 +86,22 @@ impl Slot {
             }
             self.put_back(task);
             return None;
+        }
+    }
+
+    /// `take_if_newest` in a pool of one worker.
+    fn take_if_newest_nested(&self, wanted: *const TaskCell) -> Option<TaskRef> {
+        loop {
+            let entry = self.pool().inbox.pop_newest_if(Lane::Nested, |newest| {
+                // SAFETY: under the inbox's lock its entries keep their tasks.
+                let settled = || unsafe { newest.as_ref() }.snapshot().is_settled();
+                ptr::eq(newest.as_ptr(), wanted) || settled()
+            })?;
+            // SAFETY: the queue's reference, now ours.
+            let task = unsafe { TaskRef::from_raw(entry) };
+            if ptr::eq(entry.as_ptr(), wanted) {
+                return Some(task);
+            }
         }
     }
 

@@ -88,13 +88,7 @@ impl Fifo {
         // The last place is free now; where it was its chunk's only one, the chunk is empty. Where
         // it was empty before, the one before it is the last.
         if holder != self.last {
-            let empty = std::mem::replace(&mut self.last, holder);
-            // SAFETY: both are chunks of ours.
-            unsafe {
-                (*holder).next = ptr::null_mut();
-                self.end = (&raw mut (*holder).tasks).cast::<MaybeUninit<Entry>>().add(CHUNK);
-            }
-            self.keep_spare(empty);
+            self.retreat_to(holder);
         }
         self.tail = hole;
         if closed {
@@ -103,9 +97,88 @@ impl Fifo {
         true
     }
 
+    /// The last chunk is empty: the one before it becomes the last.
+    fn retreat_to(&mut self, holder: *mut Chunk) {
+        let empty = std::mem::replace(&mut self.last, holder);
+        // SAFETY: a chunk of ours.
+        unsafe { (*holder).next = ptr::null_mut() };
+        self.end = end_of(holder);
+        self.tail = self.end;
+        self.keep_spare(empty);
+    }
+
+    /// The task pushed last of `length`, at least one.
+    pub(super) fn newest(&mut self, length: usize, closed: bool) -> Entry {
+        debug_assert!(length > 0);
+        if self.filled() == 0 {
+            let mut holder = self.first;
+            // SAFETY: chunks of ours; there is one before an empty last one, as there are tasks.
+            unsafe {
+                while (*holder).next != self.last {
+                    holder = (*holder).next;
+                }
+            }
+            self.retreat_to(holder);
+            if closed {
+                self.give_up_places();
+            }
+        }
+        // SAFETY: the last filled place of the last chunk.
+        unsafe { (*self.tail.sub(1)).assume_init() }
+    }
+
+    /// Takes out what `newest` gave.
+    pub(super) fn drop_newest(&mut self, closed: bool) {
+        // SAFETY: the last chunk has a filled place, as `newest` has seen to.
+        self.tail = unsafe { self.tail.sub(1) };
+        if closed {
+            self.give_up_places();
+        }
+    }
+
+    /// Puts tasks before all others; there is memory for them, by `reserve_in_front`.
+    pub(super) fn put_in_front(&mut self, tasks: &[Entry]) {
+        for &task in tasks.iter().rev() {
+            if self.first.is_null() || self.head == 0 {
+                self.extend_in_front();
+            }
+            self.head -= 1;
+            // SAFETY: a free place of the first chunk.
+            unsafe { (&mut (*self.first).tasks)[self.head].write(task) };
+        }
+    }
+
+    /// Has room for `count` more in front without allocating.
+    pub(super) fn reserve_in_front(&mut self, count: usize) -> bool {
+        let here = if self.first.is_null() { 0 } else { self.head };
+        self.reserve_chunks(count.saturating_sub(here).div_ceil(CHUNK))
+    }
+
+    fn extend_in_front(&mut self) {
+        let Some(chunk) = self.take_spare() else {
+            crate::unwind::die("places were put in front of a queue that were not reserved");
+        };
+        if self.first.is_null() {
+            self.last = chunk;
+            self.end = end_of(chunk);
+            self.tail = self.end;
+        }
+        // SAFETY: a chunk of ours.
+        unsafe { (*chunk).next = self.first };
+        self.first = chunk;
+        self.head = CHUNK;
+    }
+
     /// Has no place any more, though its last chunk may.
     pub(super) fn give_up_places(&mut self) {
         self.end = self.tail;
+    }
+
+    /// Has the places of its last chunk again.
+    pub(super) fn take_up_places(&mut self) {
+        if !self.last.is_null() {
+            self.end = end_of(self.last);
+        }
     }
 
     /// Filled places of the last chunk.
@@ -151,8 +224,11 @@ impl Fifo {
     pub(super) fn reserve(&mut self, count: usize) -> bool {
         // SAFETY: both point into the same chunk, or are NULL.
         let here = unsafe { self.end.offset_from(self.tail) } as usize;
-        let chunks = count.saturating_sub(here).div_ceil(CHUNK);
-        while self.spares < chunks {
+        self.reserve_chunks(count.saturating_sub(here).div_ceil(CHUNK))
+    }
+
+    fn reserve_chunks(&mut self, count: usize) -> bool {
+        while self.spares < count {
             let Some(chunk) = allocate() else { return false };
             self.keep_spare(chunk);
         }
@@ -221,6 +297,12 @@ impl Fifo {
             unsafe { (&(*chunk).tasks)[place - 1].assume_init() }
         })
     }
+}
+
+/// Behind the last place of a chunk.
+fn end_of(chunk: *mut Chunk) -> *mut MaybeUninit<Entry> {
+    // SAFETY: a chunk of ours.
+    unsafe { (&raw mut (*chunk).tasks).cast::<MaybeUninit<Entry>>().add(CHUNK) }
 }
 
 fn allocate() -> Option<*mut Chunk> {

@@ -1,4 +1,6 @@
-//! Where tasks from outside wait: three lanes (low, normal, high) in the order accepted.
+//! Where tasks from outside wait: three lanes (low, normal, high) in the order accepted, and one
+//! for tasks that tasks have submitted and that are in no worker's deque: those of a pool of one
+//! worker, which is an order, and what has been called back (`recall`).
 //!
 //! A lock over pointer arrays, and not a lock-free list, for reasons that were weighed:
 //! workers take up to 128 tasks in one critical section, so they hardly ever meet the
@@ -11,7 +13,8 @@
 
 use super::fifo::Fifo;
 use super::queue::Entry;
-use crate::sync::{AtomicUsize, Guard, Lock, Ordering};
+use super::recall::{self, Recalled};
+use crate::sync::{AtomicUsize, Guard, Lock, Ordering, fence};
 use std::mem::MaybeUninit;
 
 /// Which lane; its number is its place in the tables.
@@ -20,10 +23,13 @@ pub(super) enum Lane {
     Normal = 0,
     High = 1,
     Low = 2,
+    Nested = 3,
 }
 
+const COUNT: usize = 4;
+
 /// The order in which they are served.
-pub(super) const LANES: [Lane; 3] = [Lane::High, Lane::Normal, Lane::Low];
+pub(super) const LANES: [Lane; COUNT] = [Lane::High, Lane::Nested, Lane::Normal, Lane::Low];
 
 impl Lane {
     pub(super) fn of_priority(priority: i8) -> Lane {
@@ -46,25 +52,28 @@ pub(super) enum Refused {
 #[repr(C, align(128))]
 pub(super) struct Inbox {
     /// How many tasks each lane holds. Changed under the lock, read also without it.
-    lengths: [AtomicUsize; 3],
+    lengths: [AtomicUsize; COUNT],
     lanes: Lock<Lanes>,
+    /// How often tasks were called back, counted under the lock before the first is taken.
+    recalls: AtomicUsize,
 }
 
 /// By the numbers of `Lane`.
 #[repr(C)]
 struct Lanes {
-    lanes: [Fifo; 3],
+    lanes: [Fifo; COUNT],
     closed: bool,
-    /// Tasks ever taken out.
+    /// Tasks ever taken out, less those put back.
     taken: u64,
 }
 
 impl Inbox {
     pub(super) fn new() -> Inbox {
-        let lanes = [Fifo::new(), Fifo::new(), Fifo::new()];
+        let lanes = std::array::from_fn(|_| Fifo::new());
         Inbox {
-            lengths: [AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0)],
+            lengths: std::array::from_fn(|_| AtomicUsize::new(0)),
             lanes: Lock::new(Lanes { lanes, closed: false, taken: 0 }),
+            recalls: AtomicUsize::new(0),
         }
     }
 
@@ -167,7 +176,7 @@ impl Inbox {
         let share = (length / sharers.max(1)).max(1);
         let wanted = batch.len().min(share).min(length);
         fifo.pop_into(&mut batch[..wanted], closed);
-        inside.taken += wanted as u64;
+        inside.taken = inside.taken.wrapping_add(wanted as u64);
         self.add_length(lane, -(wanted as isize));
         wanted
     }
@@ -176,6 +185,62 @@ impl Inbox {
         let mut one = [MaybeUninit::uninit()];
         // SAFETY: pop says that it filled one.
         (self.pop(lane, 1, &mut one) == 1).then(|| unsafe { one[0].assume_init() })
+    }
+
+    /// Takes out the newest task of a lane if `wanted` says so of it.
+    pub(super) fn pop_newest_if(
+        &self,
+        lane: Lane,
+        wanted: impl FnOnce(Entry) -> bool,
+    ) -> Option<Entry> {
+        let mut inside = self.lanes.lock();
+        let (closed, length) = (inside.closed, self.hint(lane));
+        if length == 0 {
+            return None;
+        }
+        let fifo = &mut inside.lanes[lane as usize];
+        let newest = fifo.newest(length, closed);
+        if !wanted(newest) {
+            return None;
+        }
+        fifo.drop_newest(closed);
+        inside.taken = inside.taken.wrapping_add(1);
+        self.add_length(lane, -1);
+        Some(newest)
+    }
+
+    /// Calls back what workers have taken: under the lock, `find` puts into its list what is to
+    /// be put before all tasks of the normal lane and behind all of the nested one; how many
+    /// they are. Nothing is taken where there is no memory.
+    pub(super) fn recall(&self, find: impl FnOnce(&mut Recalled)) -> usize {
+        let mut inside = self.lanes.lock();
+        if !inside.reserve_for_recall() {
+            return 0;
+        }
+        // Relaxed: the fence orders it, and the lock.
+        let recalls = self.recalls.load(Ordering::Relaxed).wrapping_add(1);
+        self.recalls.store(recalls, Ordering::Relaxed);
+        // SeqCst: pairs with the fence in `recalled_since`: whoever does not see a task where it
+        // was taken from sees the count.
+        fence(Ordering::SeqCst);
+        let mut recalled = Recalled::new();
+        find(&mut recalled);
+        let (outside, nested) = recalled.parts();
+        inside.lanes[Lane::Normal as usize].put_in_front(outside);
+        inside.put_nested(nested);
+        let count = outside.len() + nested.len();
+        inside.taken = inside.taken.wrapping_sub(count as u64);
+        self.add_length(Lane::Normal, outside.len() as isize);
+        self.add_length(Lane::Nested, nested.len() as isize);
+        count
+    }
+
+    /// Whether tasks were called back after `is_empty_since` gave `recalls`, or are now.
+    pub(super) fn recalled_since(&self, recalls: usize) -> bool {
+        // SeqCst: pairs with the one in `recall`.
+        fence(Ordering::SeqCst);
+        // Relaxed: ordered by the fence.
+        self.recalls.load(Ordering::Relaxed) != recalls
     }
 
     /// Calls `then` under the lock if the lane is empty.
@@ -187,10 +252,14 @@ impl Inbox {
     }
 
     /// Whether all lanes were empty at one moment after the call began; see "precisely" in
-    /// `sleep.md`.
-    pub(super) fn is_empty(&self) -> bool {
+    /// `sleep.md`. If so, how often tasks had been called back by then.
+    pub(super) fn is_empty_since(&self) -> Option<usize> {
         let _inside = self.lanes.lock();
-        LANES.into_iter().all(|lane| self.hint(lane) == 0)
+        // Relaxed: changes under the lock.
+        LANES
+            .into_iter()
+            .all(|lane| self.hint(lane) == 0)
+            .then(|| self.recalls.load(Ordering::Relaxed))
     }
 
     /// Accepts nothing from now on. True: it did until now.
@@ -206,7 +275,7 @@ impl Inbox {
     pub(super) fn accepted(&self) -> u64 {
         let inside = self.lanes.lock();
         let waiting: usize = LANES.into_iter().map(|lane| self.hint(lane)).sum();
-        inside.taken + waiting as u64
+        inside.taken.wrapping_add(waiting as u64)
     }
 
     /// Shows the oldest task of each lane, and how many there are.
@@ -254,12 +323,35 @@ impl Lanes {
         fifo.push(task);
         Ok(())
     }
+
+    /// Has memory for all that may be called back.
+    fn reserve_for_recall(&mut self) -> bool {
+        self.lanes[Lane::Normal as usize].reserve_in_front(recall::MOST)
+            && self.lanes[Lane::Nested as usize].reserve(recall::MOST)
+    }
+
+    /// Pushes tasks for which memory was reserved, also where the inbox is closed.
+    fn put_nested(&mut self, tasks: &[Entry]) {
+        let fifo = &mut self.lanes[Lane::Nested as usize];
+        fifo.take_up_places();
+        for &task in tasks {
+            if !fifo.has_place() && !fifo.extend() {
+                crate::unwind::die("a place in a queue that was reserved is not there");
+            }
+            fifo.push(task);
+        }
+        if self.closed {
+            fifo.give_up_places();
+        }
+    }
 }
 
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
+    use crate::thread_pool::batch::{BATCH, Batch};
     use crate::thread_pool::fifo::CHUNK;
+    use crate::thread_pool::queue::Own;
     use proptest::prelude::*;
     use std::collections::VecDeque;
     use std::ptr::NonNull;
@@ -300,6 +392,19 @@ mod tests {
                         prop_assert_eq!(Some(number(unsafe { task.assume_init() })), model.pop_front());
                     }
                 }
+                // What a worker took ahead is called back: nothing has changed.
+                let batch = Batch::new();
+                let mut ahead = [MaybeUninit::uninit(); BATCH];
+                let taken = inbox.pop(Lane::Normal, 1, &mut ahead[..place % BATCH]);
+                // SAFETY: pop filled `taken` places.
+                let ahead = ahead[..taken].iter().map(|task| unsafe { task.assume_init() });
+                batch.fill(&ahead.collect::<Vec<_>>());
+                prop_assert_eq!(inbox.recall(|found| { found.take_batch(&batch); }), taken);
+                for _ in 0..place % 3 {
+                    let newest = inbox.pop_newest_if(Lane::Normal, |_| true);
+                    prop_assert_eq!(newest.map(number), model.pop_back());
+                    prop_assert_eq!(inbox.pop_newest_if(Lane::Normal, |_| false), None);
+                }
                 let gone = model.remove(place);
                 prop_assert_eq!(inbox.take_back(Lane::Normal, entry(gone.unwrap_or(next))), gone.is_some());
                 taken_back += u64::from(gone.is_some());
@@ -316,7 +421,7 @@ mod tests {
             while let Some(task) = inbox.pop_one(Lane::Normal) {
                 prop_assert_eq!(Some(number(task)), model.pop_front());
             }
-            prop_assert!(model.is_empty() && inbox.is_empty());
+            prop_assert!(model.is_empty() && inbox.is_empty_since().is_some());
             prop_assert_eq!(inbox.accepted(), next as u64 - taken_back);
         }
     }
@@ -344,8 +449,42 @@ mod tests {
             for task in model {
                 assert_eq!(inbox.pop_one(Lane::Normal).map(number), Some(task));
             }
-            assert!(inbox.is_empty());
+            assert!(inbox.is_empty_since().is_some());
         }
+    }
+
+    /// The chunks of both lanes end where they may, and the inbox may be closed by then.
+    #[test]
+    fn called_back_over_the_borders_of_chunks() {
+        for (count, closes) in [(1, false), (2, true), (CHUNK, false), (CHUNK + 1, true)] {
+            let inbox = Inbox::new();
+            for task in 0..count {
+                inbox.push(Lane::Normal, entry(task)).expect("memory");
+                inbox.push(Lane::Nested, entry(task)).expect("memory");
+            }
+            if closes {
+                inbox.close();
+            }
+            let batch = Batch::new();
+            batch.fill(&[entry(count), entry(count + 1)]);
+            let (own, theirs) = Own::new();
+            assert!(own.push(entry(count)) && own.push(entry(count + 1)));
+            let called = inbox.recall(|found| {
+                found.take_batch(&batch);
+                found.take_nested(&theirs);
+            });
+            assert_eq!((called, inbox.pop_newest_if(Lane::Low, |_| true)), (4, None));
+            assert!(closes == inbox.push(Lane::Nested, entry(0)).is_err());
+            let outside = [count, count + 1].into_iter().chain(0..count);
+            assert!(outside.eq(take_all(&inbox, Lane::Normal)));
+            let nested = (0..count + 2).chain((!closes).then_some(0));
+            assert!(nested.eq(take_all(&inbox, Lane::Nested)));
+            assert!(inbox.is_empty_since().is_some());
+        }
+    }
+
+    fn take_all(inbox: &Inbox, lane: Lane) -> Vec<usize> {
+        std::iter::from_fn(|| inbox.pop_one(lane)).map(number).collect()
     }
 
     #[test]

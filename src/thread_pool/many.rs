@@ -127,7 +127,7 @@ impl Pool {
                 }
             }
         }
-        let lane = spec.map_or(Lane::Normal, |spec| Lane::of_priority(spec.priority));
+        let lane = self.lane_for_many(spec.map_or(0, |spec| spec.priority));
         // SAFETY: all places were written above.
         let tasks = unsafe { &*(ptr::from_ref(places) as *const [Entry]) };
         if let Err(refused) = self.inbox.push_all(lane, tasks) {
@@ -143,6 +143,18 @@ impl Pool {
             return Err(self.refusal(Unaccepted::NoThread));
         }
         Ok(())
+    }
+
+    /// In a pool of one worker also several that a task submits come before those from outside.
+    fn lane_for_many(&self, priority: i8) -> Lane {
+        let lane = Lane::of_priority(priority);
+        match self.this_worker() {
+            Some(slot) if self.serial && lane == Lane::Normal => {
+                slot.mine().has_nested.set(true);
+                Lane::Nested
+            }
+            _ => lane,
+        }
     }
 
     /// Takes a batch back that nobody will run; false if somebody has begun with it: then

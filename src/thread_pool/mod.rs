@@ -7,7 +7,7 @@
 //!
 //! # Parts
 //! ```text
-//!   submit ──▶ inbox: low | normal | high      one lock, three lists
+//!   submit ──▶ inbox: low | normal | high      one lock, four lists (the fourth: nested)
 //!      │             │ up to 128 at once
 //!      │             ▼
 //!      │      ┌── slot 0 ──┐  ┌── slot 1 ──┐      one worker each
@@ -38,6 +38,7 @@
 //! | `deadlines` | what if time is up? |
 //! | `shutdown` | how does a pool end? |
 //! | `snapshot` | what is going on? |
+//! | `recall` | how can one look at what workers have taken? |
 //! | `vtable` | what do futures ask of a pool? |
 //!
 //! # States of a pool
@@ -56,7 +57,7 @@
 //! the child, whose only one it is, with it.
 //!
 //! # Locks, and the order in which they nest
-//! `sleep.idle` → `inbox` or `roster`; a cell's LOCK → `reason`; the table of waits → a cell's
+//! `sleep.idle` → `inbox` or `roster`; `inbox` or a cell's LOCK → `reason`; the table of waits → a cell's
 //! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers`, `bound` and the tasks of
 //! `worker/named` have none inside; the timeline is written to under none. Under each of them there
 //! may be the depot lock of `future::arena`, and nothing under that. No user code under any.
@@ -83,6 +84,7 @@ mod many;
 mod monitor;
 mod pool;
 mod queue;
+mod recall;
 mod shutdown;
 mod sleep;
 mod snapshot;

@@ -32,6 +32,7 @@ use std::ptr;
 use std::sync::Arc;
 
 mod parts;
+mod recalls;
 
 thread_local! {
     /// How many tasks have run; all threads of a model are one thread of the system.

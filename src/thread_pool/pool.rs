@@ -310,7 +310,15 @@ impl Pool {
     /// Whether a task is queued anywhere; "precisely" in the sense of `sleep.md`.
     #[inline(never)]
     pub(super) fn has_work(&self) -> bool {
-        !self.inbox.is_empty() || self.slots().any(|slot| !slot.is_empty())
+        loop {
+            let Some(recalls) = self.inbox.is_empty_since() else { return true };
+            if self.slots().any(|slot| !slot.is_empty()) {
+                return true;
+            }
+            if !self.inbox.recalled_since(recalls) {
+                return false;
+            }
+        }
     }
 
     /// How many tasks wait, about; nested ones count for as many as it takes to have each

@@ -1,8 +1,8 @@
 //! The tasks that a worker's own tasks submit. The only file that names crossbeam-deque.
 //!
 //! Newest first for the worker, oldest first for thieves, so that recursion goes in depth and
-//! its memory stays small. In a pool of one worker the worker takes the oldest, too:
-//! people use such a pool as an order.
+//! its memory stays small. A pool of one worker, which people use as an order, has such tasks in a lane
+//! of the inbox.
 //!
 //! Under the model checker, which cannot look into crossbeam, the deque is a locked vector
 //! with the same interface.
@@ -32,19 +32,16 @@ use stand_in::{Steal, Stealer, Worker};
 /// The owner's end.
 pub(super) struct Own {
     deque: Worker<Sendable>,
-    /// Set in a pool of one worker: the owner takes the oldest.
-    oldest_first: Option<Stealer<Sendable>>,
 }
 
 /// The thieves' end.
 pub(super) struct Theirs(Stealer<Sendable>);
 
 impl Own {
-    pub(super) fn new(in_order: bool) -> (Own, Theirs) {
+    pub(super) fn new() -> (Own, Theirs) {
         let deque = Worker::new_lifo();
-        let oldest_first = in_order.then(|| deque.stealer());
         let theirs = Theirs(deque.stealer());
-        (Own { deque, oldest_first }, theirs)
+        (Own { deque }, theirs)
     }
 
     /// False: full; the task goes to the inbox.
@@ -57,7 +54,7 @@ impl Own {
         true
     }
 
-    /// The task whose turn it is.
+    /// The task pushed last.
     #[inline(always)]
     pub(super) fn pop(&self) -> Option<Entry> {
         // The owner's look at the length is cheap; the rest is not.
@@ -66,14 +63,6 @@ impl Own {
 
     #[inline(never)]
     fn pop_some(&self) -> Option<Entry> {
-        match &self.oldest_first {
-            None => self.pop_newest(),
-            Some(front) => steal_one(front),
-        }
-    }
-
-    /// The task pushed last.
-    pub(super) fn pop_newest(&self) -> Option<Entry> {
         self.deque.pop().map(|entry| entry.0)
     }
 }
@@ -93,16 +82,12 @@ impl Theirs {
 
     /// Takes the oldest task.
     pub(super) fn steal(&self) -> Option<Entry> {
-        steal_one(&self.0)
-    }
-}
-
-fn steal_one(from: &Stealer<Sendable>) -> Option<Entry> {
-    loop {
-        match from.steal() {
-            Steal::Success(entry) => return Some(entry.0),
-            Steal::Empty => return None,
-            Steal::Retry => {}
+        loop {
+            match self.0.steal() {
+                Steal::Success(entry) => return Some(entry.0),
+                Steal::Empty => return None,
+                Steal::Retry => {}
+            }
         }
     }
 }

@@ -56,6 +56,8 @@ impl Pool {
         };
         head.write(out)?;
         self.write_workers(out)?;
+        // Their workers' counts are written.
+        self.recall();
         let mut tasks = Tasks::new();
         for slot in self.slots() {
             slot.show_running(&mut tasks);

@@ -288,6 +288,10 @@ impl Pool {
     #[inline(always)]
     fn push_from(&self, local: &Local, task: Entry) -> std::result::Result<(), Unaccepted> {
         if let Some(slot) = self.worker_of(local) {
+            if self.serial {
+                slot.mine().has_nested.set(true);
+                return self.push_into(Lane::Nested, task);
+            }
             if self.phase() != Phase::Open {
                 return Err(Unaccepted::Refused(Refused::Closed));
             }

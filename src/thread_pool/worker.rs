@@ -153,7 +153,7 @@ pub(super) struct Frame {
 
 impl Slot {
     fn new(pool: &Pool, number: u16) -> Slot {
-        let (queues, theirs) = Own::new(pool.serial);
+        let (queues, theirs) = Own::new();
         let mine = Mine {
             queues,
             local: Cell::new(ptr::null()),
@@ -235,19 +235,22 @@ impl Slot {
     /// Takes every task out of the slot's queues, for somebody who settles them.
     pub(super) fn steal_all(&self, mut take: impl FnMut(Entry)) {
         let mut loot = [MaybeUninit::uninit(); BATCH];
-        loop {
-            let count = self.batch.steal(&mut loot);
-            for task in &loot[..count] {
-                // SAFETY: `steal` filled this many.
-                take(unsafe { task.assume_init() });
-            }
-            if count == 0 {
-                break;
-            }
+        let count = self.batch.take_all(&mut loot);
+        for task in &loot[..count] {
+            // SAFETY: `take_all` filled this many.
+            take(unsafe { task.assume_init() });
         }
         while let Some(task) = self.theirs.steal() {
             take(task);
         }
+    }
+
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    pub(super) fn theirs(&self) -> &Theirs {
+        &self.theirs
     }
 
     pub(super) fn public(&self) -> &Public {

@@ -91,6 +91,29 @@ CHECK_UNUSED static int32_t note_place(cfut_promise *self, const void *data, siz
     return 0;
 }
 
+/* Numbers in the order in which tasks began. */
+struct sequence {
+    atomic_int next, wrong;
+};
+
+#define NO_SEQUENCE { 0, 0 }
+
+struct member {
+    struct sequence *in;
+    int number;
+};
+
+/* Task: its data is a `struct member`; is it its turn? */
+CHECK_UNUSED static int32_t begin_in_turn(cfut_promise *self, const void *data, size_t length)
+{
+    struct member member;
+    (void)self;
+    memcpy(&member, data, length);
+    if (atomic_fetch_add(&member.in->next, 1) != member.number)
+        atomic_fetch_add(&member.in->wrong, 1);
+    return 0;
+}
+
 /* Closure: adds 1 to an atomic_int. */
 CHECK_UNUSED static int32_t count_closure(cfut_promise *self, void *arg)
 {

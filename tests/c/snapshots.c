@@ -117,6 +117,182 @@ static void many_are_counted(void)
     check_close(pool);
 }
 
+/* Submits `count` tasks with names, of which none is before the one before it. */
+static void submit_a_row(cfut_executor *pool, const char *what, struct sequence *row, int count)
+{
+    for (int i = 0; i < count; i++) {
+        char name[32];
+        struct member member = { row, i };
+        snprintf(name, sizeof name, "%s%d", what, i);
+        cfut_task *task = task_named(begin_in_turn, name);
+        CHECK_OK(cfut_submit_task(pool, task, &member, sizeof member, NULL));
+        cfut_task_free(task);
+    }
+}
+
+/* What a worker has taken from the inbox while it was free, behind the task that it runs. */
+static void taken_ahead_are_named(void)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        gate first = GATE_CLOSED, second = GATE_CLOSED, other = GATE_CLOSED, *at = &second;
+        struct sequence row = NO_SEQUENCE;
+        cfut_executor *pool = check_pool(workers);
+        gate_hold(pool, &first);
+        if (workers == 2)
+            gate_hold(pool, &other);
+        cfut_future *holder = submit(pool, gate_task, &at, sizeof at);
+        submit_a_row(pool, "row-", &row, 100);
+        latch_open(&first.open);
+        latch_wait(&second.entered);
+        CHECK_EQ(atomic_load(&row.next), 0);
+        for (int again = 0; again < 2; again++) {
+            show(pool);
+            expect("queued", 100);
+            expect("tasks_omitted", 0);
+            for (int i = 0; i < 100; i++)
+                printf("task row-%d queued - 1\n", i);
+        }
+        CHECK_EQ(check_stat(pool, CFUT_STAT_SUBMITTED), 101 + workers);
+        latch_open(&second.open);
+        CHECK_SOON(atomic_load(&row.next) == 100);
+        CHECK_EQ(atomic_load(&row.wrong), 0); /* the other worker is held: one runs them all */
+        latch_open(&other.open);
+        CHECK_OK(end_of(holder));
+        check_close(pool);
+    }
+}
+
+struct parent {
+    gate *gate;
+    struct sequence *row;
+};
+
+/* Task: submits some, and stays. */
+static int32_t submit_and_stay(cfut_promise *self, const void *data, size_t length)
+{
+    struct parent parent;
+    (void)self;
+    memcpy(&parent, data, length);
+    submit_a_row(cfut_executor_current(), "child-", parent.row, 100);
+    latch_open(&parent.gate->entered);
+    latch_wait(&parent.gate->open);
+    return 0;
+}
+
+static void tasks_of_tasks_are_named(void)
+{
+    for (int workers = 1; workers <= 2; workers++) {
+        gate gate = GATE_CLOSED, other = GATE_CLOSED;
+        struct sequence row = NO_SEQUENCE;
+        struct parent parent = { &gate, &row };
+        cfut_executor *pool = check_pool(workers);
+        if (workers == 2)
+            gate_hold(pool, &other);
+        cfut_future *future = submit(pool, submit_and_stay, &parent, sizeof parent);
+        latch_wait(&gate.entered);
+        show(pool);
+        expect("queued", 100);
+        expect("tasks_omitted", 0);
+        for (int i = 0; i < 100; i++)
+            printf("task child-%d queued - 1\n", i);
+        CHECK_EQ(check_stat(pool, CFUT_STAT_SUBMITTED), 100 + workers);
+        latch_open(&gate.open);
+        latch_open(&other.open);
+        CHECK_OK(end_of(future));
+        check_close(pool);
+        CHECK_EQ(atomic_load(&row.next), 100);
+        if (workers == 1)
+            CHECK_EQ(atomic_load(&row.wrong), 0);
+    }
+}
+
+/* More than a snapshot shows, on their way through batches, deques and back. */
+struct watched {
+    cfut_executor *pool;
+    atomic_int over, looks;
+};
+
+static void *look_again_and_again(void *arg)
+{
+    struct watched *watched = arg;
+    static char here[1 << 18];
+    size_t length;
+    while (!atomic_load(&watched->over)) {
+        CHECK_OK(cfut_executor_snapshot(watched->pool, here, sizeof here, &length));
+        atomic_fetch_add(&watched->looks, 1);
+    }
+    return NULL;
+}
+
+/* Task: its data is a counter; submits two more that only count. */
+static int32_t count_and_submit(cfut_promise *self, const void *data, size_t length)
+{
+    CHECK_OK(cfut_submit(cfut_executor_current(), count_task, data, length, NULL));
+    CHECK_OK(cfut_submit(cfut_executor_current(), count_task, data, length, NULL));
+    return count_task(self, data, length);
+}
+
+static void looks_lose_nothing(void)
+{
+    for (int workers = 1; workers <= 3; workers++) {
+        struct sequence sequence = NO_SEQUENCE;
+        atomic_int count = 0, *counter = &count;
+        cfut_executor *pool = check_pool(workers);
+        struct watched watched = { pool, 0, 0 };
+        pthread_t thread = thread_start(look_again_and_again, &watched);
+        for (int i = 0; i < 20000; i++) {
+            struct member member = { &sequence, i };
+            CHECK_OK(cfut_submit(pool, begin_in_turn, &member, sizeof member, NULL));
+            if (i % 4 == 0)
+                CHECK_OK(cfut_submit(pool, count_and_submit, &counter, sizeof counter, NULL));
+            if (i % 1000 == 999) {
+                CHECK_OK(cfut_quiesce(CFUT_FOREVER));
+                CHECK_EQ(atomic_load(&sequence.next), i + 1);
+                CHECK_EQ(atomic_load(&count), 3 * ((i + 1) / 4));
+            }
+        }
+        CHECK_SOON(atomic_load(&watched.looks) > 10);
+        CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+        atomic_store(&watched.over, 1);
+        thread_join(thread);
+        CHECK_EQ(atomic_load(&count), 15000);
+        CHECK_EQ(atomic_load(&sequence.next), 20000);
+        if (workers == 1)
+            CHECK_EQ(atomic_load(&sequence.wrong), 0);
+        CHECK_EQ(check_stat(pool, CFUT_STAT_SUBMITTED), 35000);
+        CHECK_EQ(check_stat(pool, CFUT_STAT_SUCCEEDED), 35000);
+        check_close(pool);
+    }
+}
+
+/* One that is shut down goes on naming what it has; one that settles it has nothing. */
+static void closing_pools_name_what_they_have(void)
+{
+    gate first = GATE_CLOSED, second = GATE_CLOSED, *at = &second;
+    struct sequence row = NO_SEQUENCE;
+    cfut_executor *pool = check_pool(1);
+    gate_hold(pool, &first);
+    cfut_future *holder = submit(pool, gate_task, &at, sizeof at);
+    submit_a_row(pool, "row-", &row, 10);
+    latch_open(&first.open);
+    latch_wait(&second.entered);
+    CHECK_STATUS(cfut_executor_shutdown(pool, 0, CFUT_NOW), CFUT_TIMEOUT);
+    show(pool);
+    expect("queued", 10);
+    expect("tasks_omitted", 0);
+    puts("task row-0 queued - 1");
+    puts("task row-9 queued - 1");
+    CHECK_STATUS(cfut_executor_shutdown(pool, CFUT_SHUTDOWN_CANCEL, CFUT_NOW), CFUT_TIMEOUT);
+    show(pool);
+    expect("queued", 0);
+    expect("cancelled", 10);
+    latch_open(&second.open);
+    CHECK_OK(end_of(holder));
+    CHECK_OK(cfut_executor_shutdown(pool, 0, CFUT_FOREVER));
+    CHECK_EQ(atomic_load(&row.next), 0);
+    cfut_executor_release(pool);
+}
+
 static void detached_and_broken(void)
 {
     struct detached detached = { LATCH_CLOSED, NULL }, *data = &detached;
@@ -452,7 +628,8 @@ static void statistics_of_processes(void)
 }
 
 CHECK_MAIN_WORKER(board_make(), CASE(threads_at_work), CASE(tasks_that_run_tasks),
-                  CASE(many_are_counted), CASE(detached_and_broken), CASE(processes_at_work),
+                  CASE(many_are_counted), CASE(taken_ahead_are_named), CASE(tasks_of_tasks_are_named),
+                  CASE(looks_lose_nothing), CASE(closing_pools_name_what_they_have), CASE(detached_and_broken), CASE(processes_at_work),
                   CASE(attempts_in_processes), CASE(loops_with_work), CASE(views_with_work),
                   CASE(commands_of_threads_and_processes), CASE(length_is_told), CASE(snapshots_while_threads_run),
                   CASE(snapshots_while_processes_run), CASE(statistics_of_threads),

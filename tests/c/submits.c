@@ -127,6 +127,65 @@ static void one_worker_keeps_the_order_of_nested_ones(void)
         CHECK_EQ(order.seen[i], i);
 }
 
+/* Task: as begin_in_turn(). Some block afterwards, and others go on meanwhile. */
+static int32_t begin_and_block(cfut_promise *self, const void *data, size_t length)
+{
+    struct member member;
+    int32_t code = begin_in_turn(self, data, length);
+    memcpy(&member, data, length);
+    if (member.number % 9 == 0) {
+        cfut_blocking_begin();
+        usleep((unsigned)(member.number % 4) * 100);
+        cfut_blocking_end();
+    }
+    return code;
+}
+
+static void one_worker_keeps_the_order_while_tasks_block(void)
+{
+    for (int round = 0; round < 20; round++) {
+        cfut_executor *pool = check_pool(1);
+        struct sequence sequence = NO_SEQUENCE;
+        for (int i = 0; i < 600; i++) {
+            struct member member = { &sequence, i };
+            CHECK_OK(cfut_submit(pool, begin_and_block, &member, sizeof member, NULL));
+        }
+        check_close(pool);
+        CHECK_EQ(atomic_load(&sequence.next), 600);
+        CHECK_EQ(atomic_load(&sequence.wrong), 0);
+    }
+}
+
+/* Task: submits 300 that are to run in this order, and blocks now and then. */
+static int32_t submit_and_block(cfut_promise *self, const void *data, size_t length)
+{
+    struct member member;
+    (void)self;
+    memcpy(&member, data, length);
+    for (member.number = 0; member.number < 300; member.number++) {
+        CHECK_OK(cfut_submit(cfut_executor_current(), begin_and_block, &member, sizeof member, NULL));
+        if (member.number % 50 == 49) {
+            cfut_blocking_begin();
+            usleep(300);
+            cfut_blocking_end();
+        }
+    }
+    return 0;
+}
+
+static void one_worker_keeps_the_order_of_nested_ones_while_tasks_block(void)
+{
+    for (int round = 0; round < 20; round++) {
+        cfut_executor *pool = check_pool(1);
+        struct sequence sequence = NO_SEQUENCE;
+        struct member member = { &sequence, 0 };
+        CHECK_OK(end_of(submit(pool, submit_and_block, &member, sizeof member)));
+        check_close(pool);
+        CHECK_EQ(atomic_load(&sequence.next), 300);
+        CHECK_EQ(atomic_load(&sequence.wrong), 0);
+    }
+}
+
 /* ---- cfut_submit_task ---- */
 
 static void builder_may_go_at_once(void)
@@ -508,7 +567,10 @@ static void many_refused_writes_nothing(void)
 
 CHECK_MAIN(CASE(data_of_every_length), CASE(no_data), CASE(refused_is_not_run),
            CASE(current_executor), CASE(one_worker_keeps_the_order),
-           CASE(one_worker_keeps_the_order_of_nested_ones), CASE(builder_may_go_at_once),
+           CASE(one_worker_keeps_the_order_of_nested_ones),
+           CASE(one_worker_keeps_the_order_while_tasks_block),
+           CASE(one_worker_keeps_the_order_of_nested_ones_while_tasks_block),
+           CASE(builder_may_go_at_once),
            CASE(names_are_in_the_snapshot), CASE(buffer_is_not_copied),
            CASE(buffer_goes_when_the_task_has_returned), CASE(buffer_of_a_cancelled_task),
            CASE(empty_buffer), CASE(buffers_are_zeroed_and_aligned),

@@ -262,6 +262,8 @@ suite!(
     current_executor,
     one_worker_keeps_the_order,
     one_worker_keeps_the_order_of_nested_ones,
+    one_worker_keeps_the_order_while_tasks_block,
+    one_worker_keeps_the_order_of_nested_ones_while_tasks_block,
     builder_may_go_at_once,
     names_are_in_the_snapshot,
     buffer_is_not_copied,

@@ -48,7 +48,7 @@ impl Dormitory {
             if self.inbox.hint(Lane::Normal) > 0 && self.inbox.pop_one(Lane::Normal).is_some() {
                 if std::mem::replace(&mut searching, false) {
                     self.sleep.found();
-                    if !self.inbox.is_empty() {
+                    if self.inbox.is_empty_since().is_none() {
                         self.notify(self.inbox.hint(Lane::Normal));
                     }
                 }
@@ -62,7 +62,7 @@ impl Dormitory {
                 return;
             }
             self.sleep.publish_idle(number, std::mem::replace(&mut searching, false));
-            if !self.inbox.is_empty() {
+            if self.inbox.is_empty_since().is_none() {
                 self.notify(usize::MAX);
             } else if self.left.load(Ordering::Acquire) == 0 {
                 self.sleep.wake_all_if(|_| true);
@@ -138,7 +138,7 @@ fn search_in_vain() {
 // ---- queues ----
 
 /// Something to queue; never followed.
-fn entry(number: usize) -> Entry {
+pub(super) fn entry(number: usize) -> Entry {
     Entry::without_provenance(number.try_into().expect("not 0"))
 }
 
@@ -231,7 +231,7 @@ fn batch_against_a_sleeper() {
 
 /// A worker's steps until there was something to steal.
 fn sleep_until_stolen(sleep: &Sleep, booty: &Booty) {
-    let (_own, deque) = Own::new(false);
+    let (_own, deque) = Own::new();
     let mut searching = false;
     while booty.steal() == 0 {
         sleep.publish_idle(1, std::mem::replace(&mut searching, false));
@@ -272,14 +272,14 @@ fn taking_back_against_workers() {
                 _ => true,
             });
             assert!(taken.iter().copied().eq(all), "{taken:?}");
-            assert!(inbox.is_empty());
+            assert!(inbox.is_empty_since().is_some());
             assert!(!inbox.take_back(Lane::Normal, entry(3)));
             assert_eq!(inbox.accepted(), taken.len() as u64);
         });
     }
 }
 
-fn take_numbers(inbox: &Inbox, most: usize) -> Vec<usize> {
+pub(super) fn take_numbers(inbox: &Inbox, most: usize) -> Vec<usize> {
     let mut places = [MaybeUninit::uninit(); 4];
     let count = inbox.pop(Lane::Normal, 1, &mut places[..most]);
     // SAFETY: `pop` filled this many.

@@ -71,7 +71,27 @@ impl Slot {
                 return Some(entry);
             }
         }
+        if pool.serial && pool.turn.is_engaged() {
+            return self.find_in_order();
+        }
         self.find_near().or_else(|| self.find_elsewhere())
+    }
+
+    /// In a pool of one worker whose tasks have blocked: several threads run them by turns. So that
+    /// none holds what another should run first, nobody takes a batch any more, and what is left
+    /// of the last one is taken from where it lies.
+    fn find_in_order(&self) -> Option<Entry> {
+        let inbox = &self.pool().inbox;
+        let one = |lane| if inbox.hint(lane) > 0 { inbox.pop_one(lane) } else { None };
+        one(Lane::Nested).or_else(|| self.oldest_from_outside()).or_else(|| one(Lane::Low))
+    }
+
+    /// In a pool of one worker.
+    fn oldest_from_outside(&self) -> Option<Entry> {
+        let pool = self.pool();
+        let waits = || pool.inbox.hint(Lane::Normal) > 0;
+        let first = pool.slots().find_map(|slot| slot.batch.take_one());
+        first.or_else(|| if waits() { pool.inbox.pop_one(Lane::Normal) } else { None })
     }
 
     /// A task from the worker's own queues.
@@ -79,13 +99,23 @@ impl Slot {
     pub(super) fn find_near(&self) -> Option<Entry> {
         let mine = self.mine();
         if mine.has_nested.get() {
-            if let Some(entry) = mine.queues.pop() {
-                mine.newest.set(ptr::null());
+            if let Some(entry) = self.pop_nested() {
                 return Some(entry);
             }
             mine.has_nested.set(false);
         }
         self.batch.pop()
+    }
+
+    /// A task that a task of this worker submitted.
+    #[inline(always)]
+    fn pop_nested(&self) -> Option<Entry> {
+        if self.pool().serial {
+            return self.pool().inbox.pop_one(Lane::Nested);
+        }
+        let entry = self.mine().queues.pop()?;
+        self.mine().newest.set(ptr::null());
+        Some(entry)
     }
 
     /// High priority goes first; and now and then outside work goes before that and the
@@ -108,6 +138,9 @@ impl Slot {
             if let Some(entry) = inbox.pop_one(Lane::Low) {
                 return Some(entry);
             }
+        }
+        if pool.serial {
+            return self.oldest_from_outside();
         }
         let waiting = inbox.hint(Lane::Normal) > 0;
         self.batch.pop().or_else(|| if waiting { inbox.pop_one(Lane::Normal) } else { None })
@@ -132,6 +165,11 @@ impl Slot {
         self.public.nested_since.store(0, Ordering::Relaxed);
         self.public.batch_since.store(0, Ordering::Relaxed);
         let inbox = &self.pool().inbox;
+        if inbox.hint(Lane::Nested) > 0 {
+            if let Some(entry) = inbox.pop_one(Lane::Nested) {
+                return Some(entry);
+            }
+        }
         if inbox.hint(Lane::Normal) > 0 {
             self.let_some_gather();
             if let Some(entry) = self.take_batch() {
