@@ -3,6 +3,7 @@
 
 use super::inbox::{Lane, Refused};
 use super::pool::Pool;
+use super::queue::Entry;
 use super::sleep::Notified;
 use super::submit::{Unaccepted, handle_of};
 use super::worker::{Begun, DECLARED, Slot};
@@ -47,7 +48,10 @@ unsafe fn claim(head: NonNull<WorkerHead>, target: TaskRef) -> Option<TaskRef> {
     }
     // Taking it off the queue leaves nothing behind there, which deep recursion needs;
     // taking it in place leaves an entry that whoever finds it drops.
-    let task = slot.take_if_newest(&target).unwrap_or(target);
+    let task = slot.take_if_newest(&target).unwrap_or_else(|| {
+        slot.leaves_behind();
+        target
+    });
     slot.start_task(task)
 }
 
@@ -102,6 +106,27 @@ impl Slot {
             if ptr::eq(entry.as_ptr(), wanted) {
                 return Some(task);
             }
+        }
+    }
+
+    /// An entry stays in a queue whose task is settled there.
+    pub(super) fn leaves_behind(&self) {
+        let count = &self.mine().left_behind;
+        count.set(count.get().saturating_add(1));
+    }
+
+    /// Before a task submits another: drops settled entries from the end of the lane, so that one
+    /// that submits and waits for as long as the program runs leaves no more and more behind.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn clear_end_of(&self, lane: Lane) {
+        let settled = |newest: Entry| {
+            // SAFETY: under the inbox's lock its entries keep their tasks.
+            unsafe { newest.as_ref() }.snapshot().is_settled()
+        };
+        while let Some(entry) = self.pool().inbox.pop_newest_if(lane, settled) {
+            // SAFETY: the queue's reference, now ours.
+            drop(unsafe { TaskRef::from_raw(entry) });
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::inbox::{Entered, Lane, Refused};
 use super::pool::Pool;
-use super::queue::Entry;
+use super::queue::{self, Entry};
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
@@ -290,6 +290,9 @@ impl Pool {
         if let Some(slot) = self.worker_of(local) {
             if self.serial {
                 slot.mine().has_nested.set(true);
+                if slot.mine().left_behind.replace(0) > 0 {
+                    slot.clear_end_of(Lane::Nested);
+                }
                 return self.push_into(Lane::Nested, task);
             }
             if self.phase() != Phase::Open {
@@ -297,6 +300,10 @@ impl Pool {
             }
             if slot.push_nested(task) {
                 return Ok(());
+            }
+            // The deque may be full of what was left behind.
+            if slot.mine().left_behind.get() >= queue::LIMIT as u32 {
+                slot.clear_end_of(Lane::Normal);
             }
         }
         self.push_into(Lane::Normal, task)

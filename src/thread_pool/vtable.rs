@@ -195,6 +195,9 @@ unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stag
         Stage::Queued => {
             pool.tally.withdrawn.add(1);
             pool.give_room_of(task);
+            if let Some(slot) = pool.this_worker() {
+                slot.leaves_behind();
+            }
         }
         Stage::Running => {}
         Stage::Detached => release_detached(pool),

@@ -97,6 +97,9 @@ pub(super) struct Mine {
     pub(super) has_nested: Cell<bool>,
     /// The newest nested task, as far as known.
     pub(super) newest: Cell<*const TaskCell>,
+    /// How many tasks this worker settled where they are queued, so that an entry stayed behind,
+    /// since its queues were last found empty or cleared.
+    pub(super) left_behind: Cell<u32>,
     /// The tasks on this stack, innermost first.
     pub(super) frames: Cell<*const Frame>,
     /// Lowest address of the stack, 0 if unknown.
@@ -170,6 +173,7 @@ impl Slot {
             impatience: Cell::new(0),
             has_nested: Cell::new(false),
             newest: Cell::new(ptr::null()),
+            left_behind: Cell::new(0),
             frames: Cell::new(ptr::null()),
             stack_floor: Cell::new(0),
             has_turn: Cell::new(false),

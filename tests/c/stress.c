@@ -451,4 +451,69 @@ static void pools_come_and_go(void)
     CHECK(resident_kib() < before + 8192);
 }
 
-CHECK_MAIN(CASE(everything_at_once), CASE(submits_meet_shutdown), CASE(pools_come_and_go))
+/* Tasks that submit and wait for as long as the program runs: nothing stays behind in the queues,
+ * whatever the order in which they wait, or cancel, and also while nobody else looks into them. */
+#define KEPT 70
+
+struct without_end {
+    cfut_executor *pool;
+    long rounds;
+};
+
+static void submit_wait_and_cancel(cfut_executor *pool)
+{
+    static const int order[] = { 1, 3, 0, 2 };
+    cfut_future *futures[4];
+    for (int i = 0; i < 4; i++)
+        CHECK_OK(cfut_submit(pool, nothing_task, NULL, 0, &futures[i]));
+    for (int i = 0; i < 4; i++) {
+        cfut_future *future = futures[order[i]];
+        if (i == 1)
+            cfut_future_cancel(future, 0); /* the other worker may have run it */
+        else
+            CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+        cfut_future_release(future);
+    }
+}
+
+static void wait_and_release(cfut_future *future)
+{
+    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
+    cfut_future_release(future);
+}
+
+static int32_t without_end_task(cfut_promise *self, const void *data, size_t length)
+{
+    struct without_end work;
+    cfut_future *kept[KEPT];
+    (void)self;
+    memcpy(&work, data, length);
+    for (int i = 0; i < KEPT; i++)
+        CHECK_OK(cfut_submit(work.pool, nothing_task, NULL, 0, &kept[i]));
+    int64_t before = 0;
+    for (long i = 0; i < work.rounds; i++) {
+        if (i == work.rounds / 10)
+            before = resident_kib();
+        submit_wait_and_cancel(work.pool);
+    }
+    CHECK(resident_kib() < before + 2048);
+    for (int i = 0; i < KEPT; i++)
+        wait_and_release(kept[i]);
+    return 0;
+}
+
+static void tasks_without_end_leave_nothing_behind(void)
+{
+    for (unsigned workers = 1; workers <= 2; workers++) {
+        struct without_end work = { check_pool(workers), 60000 };
+        cfut_future *futures[2];
+        for (unsigned i = 0; i < workers; i++)
+            CHECK_OK(cfut_submit(work.pool, without_end_task, &work, sizeof work, &futures[i]));
+        for (unsigned i = 0; i < workers; i++)
+            wait_and_release(futures[i]);
+        check_close(work.pool);
+    }
+}
+
+CHECK_MAIN(CASE(everything_at_once), CASE(submits_meet_shutdown), CASE(pools_come_and_go),
+           CASE(tasks_without_end_leave_nothing_behind))

@@ -56,7 +56,7 @@ suite!(one_cpu: counts_one, nested_waits, nested_waits_with_timeout,
     host_waits_for_turning_task, turning_task_that_says_so, sleeping_tasks_get_workers,
     turning_task_is_stopped, hand_overs, one_worker_keeps_the_order, full_queue);
 
-suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go);
+suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go, tasks_without_end_leave_nothing_behind);
 
 suite!(random_calls: calls_against_the_model);
 

@@ -30,10 +30,15 @@ impl Slot {
             if first.is_none() && self.pool().serial && !self.take_turn() {
                 return Next::Leave;
             }
-            if let Some(entry) = first.take().or_else(|| self.find()) {
+            let given = first.take();
+            let is_given = given.is_some();
+            if let Some(entry) = given.or_else(|| self.find()) {
                 self.stop_searching();
                 if let Some((task, begun)) = self.begin(entry) {
                     return Next::Run(task, begun);
+                }
+                if !is_given {
+                    self.take_back_fuel();
                 }
                 if due::pending() {
                     return Next::Calls;
@@ -42,6 +47,13 @@ impl Slot {
                 return Next::Leave;
             }
         }
+    }
+
+    /// What was settled in the queue is no task that others wait behind: were it one, a task that
+    /// leaves many behind could follow the last one before they are gone.
+    fn take_back_fuel(&self) {
+        let fuel = &self.mine().fuel;
+        fuel.set(fuel.get().wrapping_add(1));
     }
 
     /// In a pool of one worker whose tasks have blocked: takes the turn before it takes a
@@ -103,6 +115,7 @@ impl Slot {
                 return Some(entry);
             }
             mine.has_nested.set(false);
+            mine.left_behind.set(0);
         }
         self.batch.pop()
     }

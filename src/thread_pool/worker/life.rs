@@ -311,6 +311,7 @@ impl Life {
         mine.block_depth.set(0);
         mine.frames.set(ptr::null());
         mine.newest.set(ptr::null());
+        mine.left_behind.set(0);
         mine.stack_floor.set(thread::stack_floor());
         // Relaxed: figures for the monitor.
         this.public.seen_cpu.store(0, Ordering::Relaxed);
