@@ -11,6 +11,7 @@ use crate::future::timer::Timers;
 use crate::platform::pipe::Pipe;
 use crate::platform::{clock, fork, memory};
 use crate::sync::{AtomicI32, AtomicU32, AtomicUsize, Futex32, Lock, Ordering};
+use crate::trace::running::Running;
 use crate::trace::stats::Tally;
 use crate::trace::timeline::{Timeline, Watch};
 use std::ptr::NonNull;
@@ -45,6 +46,8 @@ pub(crate) struct Loop {
     pub(super) events: Futex32,
     pub(super) timers: Timers,
     pub(super) tally: Tally,
+    /// The tasks that its threads run.
+    pub(super) running: Running,
     pub(super) timeline: Option<Timeline>,
     /// The thread whose row in the timeline was named last.
     named: AtomicI32,
@@ -74,6 +77,7 @@ impl Loop {
             events: Futex32::new(0),
             timers: Timers::new(),
             tally: Tally::default(),
+            running: Running::new(),
             timeline,
             named: AtomicI32::new(0),
             stop_level: AtomicU32::new(0),

@@ -39,7 +39,8 @@
 //!
 //! # Locks
 //! One, `State`. Under it there may be a future's LOCK (a task is started), nothing else. Nobody
-//! takes it with a LOCK held.
+//! takes it with a LOCK held. The list of running tasks has its own (`trace::running`), with none
+//! inside and under none.
 //!
 //! # Errors
 //! Memory for the queue is taken by submit. A continuation for which there is none runs in the

@@ -19,6 +19,7 @@ use crate::platform::clock::{self, Instant};
 use crate::platform::thread;
 use crate::quiet;
 use crate::sync::{Ordering, Timeout};
+use crate::trace::running::Record;
 use crate::trace::timeline::Watch;
 use crate::unwind::{Contained, contain};
 use std::cell::Cell;
@@ -189,6 +190,9 @@ impl Runner {
         let ended = {
             let _user = InUser::enter();
             let mut watch = contain(|| here.watch(&task, queued)).unwrap_or(None);
+            let mut record = Record::of(&task, begin);
+            // SAFETY: the record is not moved, and goes after the answer.
+            let _shown = unsafe { here.running.show(&mut record) };
             let frame = Frame { task: task.as_ptr(), below: self.frames.get() };
             let _running = Running::enter(self, &frame);
             run::run_started(task, |task, code| {

@@ -47,6 +47,7 @@ impl Loop {
     pub(crate) fn write_json(&self, out: &mut dyn Write) -> fmt::Result {
         let oldest_queued_ns = self.oldest_queued_ns();
         let mut tasks = Tasks::new();
+        self.running.add_to(&mut tasks, None);
         let (phase, runners, idle, queued, running, detached) = {
             let state = self.state.lock();
             for task in state.entries().take(tasks.room()) {

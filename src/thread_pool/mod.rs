@@ -30,7 +30,6 @@
 //! | `worker/life` | how does its thread come and go? |
 //! | `worker/find` | which task is next? |
 //! | `worker/run`, `worker/straight` | how is it run, and how where nothing is unusual? |
-//! | `worker/named` | which tasks run, by their names? |
 //! | `worker/idle` | what if there is none? |
 //! | `sleep` | who sleeps, and who is woken? (`sleep.md` has the proof) |
 //! | `blocking`, `turn` | what if a task waits? |
@@ -58,8 +57,8 @@
 //!
 //! # Locks, and the order in which they nest
 //! `sleep.idle` → `inbox` or `roster`; `inbox` or a cell's LOCK → `reason`; the table of waits → a cell's
-//! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers`, `bound` and the tasks of
-//! `worker/named` have none inside; the timeline is written to under none. Under each of them there
+//! LOCK; the registry → all of a pool that `is_quiet` looks at. `timers`, `bound` and a worker's
+//! running tasks (`trace::running`) have none inside; the timeline is written to under none. Under each of them there
 //! may be the depot lock of `future::arena`, and nothing under that. No user code under any.
 //!
 //! # Errors

@@ -123,17 +123,7 @@ impl Slot {
         let worker = Some(u32::from(self.number()));
         // Relaxed: a figure.
         let since = self.public().since.load(Ordering::Relaxed);
-        let top = self.for_each_named(|named| {
-            tasks.push(Task {
-                spec: Some(named.spec.clone()),
-                age_ns: age_ns(named.accepted),
-                running: true,
-                run_ns: Some(age_ns(named.began)),
-                worker,
-                attempt: 1,
-            });
-            tasks.has_room()
-        });
+        let top = self.public().named.add_to(tasks, worker);
         if since != 0 && top != Some(since) {
             let run_ns = age_ns(since);
             // When it was accepted nobody else may ask: it is that old at least.

@@ -6,7 +6,6 @@
 //! | `life` | how does its thread come and go? |
 //! | `find` | which task is next? |
 //! | `run` | how is a task run? |
-//! | `named` | which tasks does it run, by their names? |
 //! | `straight` | how is it run where nothing is unusual? |
 //! | `idle` | what if there is none? |
 //!
@@ -23,14 +22,12 @@
 mod find;
 mod idle;
 mod life;
-mod named;
 mod run;
 mod straight;
 
 pub(super) use life::{create, destroy_slot};
 pub(super) use run::Begun;
 
-use self::named::Newest;
 use super::batch::{BATCH, Batch};
 use super::pool::Pool;
 use super::queue::{Entry, Own, Theirs};
@@ -40,8 +37,9 @@ use crate::future::wait::WorkerHead;
 use crate::local::Local;
 use crate::platform::clock;
 use crate::sync::{
-    AtomicBool, AtomicI32, AtomicU32, AtomicU64, Lock, Ordering, Padded, UnsafeCell, fence,
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering, Padded, UnsafeCell, fence,
 };
+use crate::trace::running::Running;
 use crate::trace::stats::Tally;
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -130,7 +128,7 @@ pub(super) struct Public {
     /// When it last had nothing to do, in ticks.
     pub(super) rests_since: AtomicU64,
     /// The tasks with options on its stack.
-    named: Lock<Newest>,
+    pub(super) named: Running,
     /// It has declared to block: the monitor leaves it alone.
     pub(super) blocked: AtomicBool,
     /// The thread that is being made has the duty of SEARCHING.
@@ -190,7 +188,7 @@ impl Slot {
             seen_cpu: AtomicU64::new(0),
             seen_at: AtomicU64::new(0),
             rests_since: AtomicU64::new(0),
-            named: Lock::new(Newest::NONE),
+            named: Running::new(),
             blocked: AtomicBool::new(false),
             born_searching: AtomicBool::new(false),
             batch_since: AtomicU64::new(0),

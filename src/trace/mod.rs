@@ -5,6 +5,7 @@
 //! | `stats` | how many tasks have come how far? |
 //! | `figures` | what can be asked of an executor? |
 //! | `snapshot` | how is all of it written down? |
+//! | `running` | which tasks run, by their names? |
 //! | `timeline` | what happened when, and where? |
 //! | `sheet` | how does that get into its file? |
 //! | `symbols` | what is a function called? |
@@ -16,6 +17,7 @@
 //! executor without one pays nothing for it on the straight way (`owner::attention`).
 
 pub(crate) mod figures;
+pub(crate) mod running;
 mod sheet;
 pub(crate) mod snapshot;
 pub(crate) mod stats;

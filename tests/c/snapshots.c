@@ -396,6 +396,53 @@ static void loops_with_work(void)
     cfut_executor_release(loop);
 }
 
+/* Thread: runs a loop's tasks until its end. */
+static void *run_to_the_end(void *loop)
+{
+    CHECK_STATUS(cfut_loop_run(loop, 0, CFUT_FOREVER, NULL), CFUT_END);
+    return NULL;
+}
+
+/* Two threads run tasks, one of them two on one stack; who began first ends first. */
+static void loops_name_what_they_run(void)
+{
+    gate gate = GATE_CLOSED, deep = GATE_CLOSED, *at = &gate;
+    struct nest nest = { &deep, 2 };
+    cfut_executor *loop = NULL;
+    pthread_t threads[2];
+    CHECK_OK(cfut_loop_new(NULL, &loop));
+    cfut_future *first = submit_once(loop, task_named(gate_task, "first"), &at, sizeof at);
+    CHECK_EQ(pthread_create(&threads[0], NULL, run_to_the_end, loop), 0);
+    latch_wait(&gate.entered);
+    cfut_future *outer = submit_once(loop, task_named(nest_task, "outer"), &nest, sizeof nest);
+    CHECK_EQ(pthread_create(&threads[1], NULL, run_to_the_end, loop), 0);
+    latch_wait(&deep.entered);
+    cfut_future *last = submit_once(loop, task_named(nothing_task, "waits"), NULL, 0);
+    show(loop);
+    expect("running", 3);
+    expect("tasks_omitted", 0);
+    puts("task first running - 1");
+    puts("task outer running - 1");
+    puts("task depth 1 running - 1");
+    puts("task waits queued - 1");
+    latch_open(&gate.open);
+    CHECK_OK(end_of(first));
+    CHECK_OK(end_of(last));
+    CHECK_SOON(check_stat(loop, CFUT_STAT_RUNNING) == 2);
+    show(loop);
+    expect("tasks_omitted", 0);
+    puts("task outer running - 1");
+    puts("task depth 1 running - 1");
+    latch_open(&deep.open);
+    CHECK_OK(end_of(outer));
+    CHECK_OK(cfut_executor_shutdown(loop, 0, CFUT_FOREVER));
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(pthread_join(threads[i], NULL), 0);
+    show(loop);
+    expect("running", 0);
+    cfut_executor_release(loop);
+}
+
 static void views_with_work(void)
 {
     gate gate = GATE_CLOSED, *at = &gate;
@@ -630,7 +677,8 @@ static void statistics_of_processes(void)
 CHECK_MAIN_WORKER(board_make(), CASE(threads_at_work), CASE(tasks_that_run_tasks),
                   CASE(many_are_counted), CASE(taken_ahead_are_named), CASE(tasks_of_tasks_are_named),
                   CASE(looks_lose_nothing), CASE(closing_pools_name_what_they_have), CASE(detached_and_broken), CASE(processes_at_work),
-                  CASE(attempts_in_processes), CASE(loops_with_work), CASE(views_with_work),
+                  CASE(attempts_in_processes), CASE(loops_with_work), CASE(loops_name_what_they_run),
+                  CASE(views_with_work),
                   CASE(commands_of_threads_and_processes), CASE(length_is_told), CASE(snapshots_while_threads_run),
                   CASE(snapshots_while_processes_run), CASE(statistics_of_threads),
                   CASE(stolen_tasks_are_counted), CASE(statistics_of_processes))

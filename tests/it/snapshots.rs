@@ -32,6 +32,7 @@ snapshots!(
     processes_at_work,
     attempts_in_processes,
     loops_with_work,
+    loops_name_what_they_run,
     views_with_work,
     commands_of_threads_and_processes,
     length_is_told,

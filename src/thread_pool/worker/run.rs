@@ -1,6 +1,5 @@
 //! How a worker runs a task.
 
-use super::named::Named;
 use super::{FORKED, Frame, Slot};
 use crate::future::cell::{TaskCell, TaskRef};
 use crate::future::due;
@@ -11,6 +10,7 @@ use crate::platform::clock;
 use crate::sync::Ordering;
 use crate::thread_pool::pool::Pool;
 use crate::thread_pool::queue::Entry;
+use crate::trace::running::Record;
 use crate::trace::timeline::Watch;
 use crate::unwind::contain;
 use std::cell::Cell;
@@ -31,11 +31,6 @@ impl Begun {
     #[inline(always)]
     fn with(task: &TaskCell, at: u64) -> Begun {
         Begun { at, queued: at.saturating_sub(task.accepted_at()) }
-    }
-
-    /// When it began, in ticks.
-    pub(super) fn at(self) -> u64 {
-        self.at
     }
 
     #[inline(always)]
@@ -118,9 +113,10 @@ impl Slot {
         pool.arm(&task);
         let ended = {
             let mut watch = pool.watch(&task, begun);
-            let mut named = Named::of(&task, begun);
+            let mut record = task.spec().map(|_| Record::of(&task, begun.at));
             // SAFETY: the record is not moved, and goes after the answer.
-            let _shown = unsafe { self.show(named.as_mut()) };
+            let show = |record| unsafe { self.public.named.show(record) };
+            let _shown = record.as_mut().map(show);
             let frame =
                 Frame { task: Cell::new(task.as_ptr().as_ptr()), below: self.mine().frames.get() };
             let _running = Running::enter(self, &frame, begun.at);
