@@ -1,9 +1,9 @@
 //! Waiting inside the pool: running the awaited task instead, standing in for a worker that
 //! sleeps, and seats for threads of the host that help.
 
-use super::inbox::{Lane, Refused};
+use super::inbox::{LANES, Lane, Refused};
 use super::pool::Pool;
-use super::queue::Entry;
+use super::queue::{self, Entry};
 use super::sleep::Notified;
 use super::submit::{Unaccepted, handle_of};
 use super::worker::{Begun, DECLARED, Slot};
@@ -115,18 +115,30 @@ impl Slot {
         count.set(count.get().saturating_add(1));
     }
 
-    /// Before a task submits another: drops settled entries from the end of the lane, so that one
-    /// that submits and waits for as long as the program runs leaves no more and more behind.
+    /// Before a task puts more into the inbox: where much was left behind, settled entries at the
+    /// end of each lane go. So one that submits and waits for as long as the program runs leaves
+    /// no more and more of them.
+    #[inline(always)]
+    pub(super) fn clear_left_behind(&self) {
+        // As many stay in the worker's own queue in any case.
+        if self.mine().left_behind.get() >= queue::LIMIT as u32 {
+            self.clear_ends();
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn clear_end_of(&self, lane: Lane) {
+    fn clear_ends(&self) {
+        self.mine().left_behind.set(0);
         let settled = |newest: Entry| {
             // SAFETY: under the inbox's lock its entries keep their tasks.
             unsafe { newest.as_ref() }.snapshot().is_settled()
         };
-        while let Some(entry) = self.pool().inbox.pop_newest_if(lane, settled) {
-            // SAFETY: the queue's reference, now ours.
-            drop(unsafe { TaskRef::from_raw(entry) });
+        for lane in LANES {
+            while let Some(entry) = self.pool().inbox.pop_newest_if(lane, settled) {
+                // SAFETY: the queue's reference, now ours.
+                drop(unsafe { TaskRef::from_raw(entry) });
+            }
         }
     }
 

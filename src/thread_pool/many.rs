@@ -148,13 +148,13 @@ impl Pool {
     /// In a pool of one worker also several that a task submits come before those from outside.
     fn lane_for_many(&self, priority: i8) -> Lane {
         let lane = Lane::of_priority(priority);
-        match self.this_worker() {
-            Some(slot) if self.serial && lane == Lane::Normal => {
-                slot.mine().has_nested.set(true);
-                Lane::Nested
-            }
-            _ => lane,
+        let Some(slot) = self.this_worker() else { return lane };
+        slot.clear_left_behind();
+        if !self.serial || lane != Lane::Normal {
+            return lane;
         }
+        slot.mine().has_nested.set(true);
+        Lane::Nested
     }
 
     /// Takes a batch back that nobody will run; false if somebody has begun with it: then

@@ -2,7 +2,7 @@
 
 use super::inbox::{Entered, Lane, Refused};
 use super::pool::Pool;
-use super::queue::{self, Entry};
+use super::queue::Entry;
 use super::sleep::Notified;
 use super::worker::{self, Slot};
 use crate::error::{Error, Kind, Lossy, Result};
@@ -281,6 +281,9 @@ impl Pool {
         if lane == Lane::Normal && !in_order {
             return self.push_from(local::here(), task);
         }
+        if let Some(slot) = self.this_worker() {
+            slot.clear_left_behind();
+        }
         self.push_into(lane, task)
     }
 
@@ -290,9 +293,7 @@ impl Pool {
         if let Some(slot) = self.worker_of(local) {
             if self.serial {
                 slot.mine().has_nested.set(true);
-                if slot.mine().left_behind.replace(0) > 0 {
-                    slot.clear_end_of(Lane::Nested);
-                }
+                slot.clear_left_behind();
                 return self.push_into(Lane::Nested, task);
             }
             if self.phase() != Phase::Open {
@@ -301,10 +302,7 @@ impl Pool {
             if slot.push_nested(task) {
                 return Ok(());
             }
-            // The deque may be full of what was left behind.
-            if slot.mine().left_behind.get() >= queue::LIMIT as u32 {
-                slot.clear_end_of(Lane::Normal);
-            }
+            slot.clear_left_behind();
         }
         self.push_into(Lane::Normal, task)
     }
