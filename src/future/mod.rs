@@ -83,6 +83,7 @@ pub(crate) mod group;
 pub(crate) mod hook;
 pub(crate) mod intake;
 pub(crate) mod join;
+pub(crate) mod leftovers;
 pub(crate) mod make;
 pub(crate) mod outside;
 pub(crate) mod owner;

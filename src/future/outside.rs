@@ -17,6 +17,7 @@
 
 use super::cell::{TaskCell, TaskRef};
 use super::extra::Spec;
+use super::leftovers::take_settled;
 use super::owner::{Owner, OwnerRef};
 use super::promise::{Cancel, Reach};
 use super::remote::Report;
@@ -281,6 +282,27 @@ impl Lane {
             // SAFETY: by the contract; the command has left the lane.
             unsafe { self.leave(owner) };
         }
+    }
+
+    /// Drops what was settled while it waited.
+    ///
+    /// # Safety
+    /// As for `settle_waiting`.
+    pub(crate) unsafe fn drop_settled(&self, owner: NonNull<Owner>) {
+        let gone = {
+            let mut inside = self.inside.lock();
+            inside.waiting.each_mut().map(|lane| take_settled(lane, |_| true))
+        };
+        for task in gone.into_iter().flatten() {
+            drop(task);
+            // SAFETY: by the contract; the command has left the lane.
+            unsafe { self.leave(owner) };
+        }
+    }
+
+    /// How many wait, with those that are settled.
+    pub(crate) fn count(&self) -> usize {
+        self.inside.lock().count()
     }
 
     /// Asks all that run to stop.

@@ -1,12 +1,10 @@
 //! Where tasks wait, and what the lock of a loop guards.
 
 use crate::future::cell::TaskRef;
+use crate::future::leftovers::{FEW, take_settled};
 use crate::future::phase::Phase;
 use crate::platform::pipe::Pipe;
 use std::collections::VecDeque;
-
-/// Settled entries that stay in the lanes without being looked for.
-const FEW: usize = 64;
 
 pub(super) struct State {
     pub(super) phase: Phase,
@@ -80,16 +78,7 @@ impl State {
         let entries: usize = self.lanes.iter().map(VecDeque::len).sum();
         let mut settled = Settled::default();
         if self.live <= 0 && entries > 0 || entries > 2 * self.live.max(0) as usize + FEW {
-            for (lane, kept) in self.lanes.iter_mut().enumerate() {
-                if settled.0[lane].try_reserve(kept.len()).is_err() {
-                    continue; // they go one by one
-                }
-                for _ in 0..kept.len() {
-                    let Some(task) = kept.pop_front() else { break };
-                    let gone = task.snapshot().is_settled();
-                    if gone { &mut settled.0[lane] } else { &mut *kept }.push_back(task);
-                }
-            }
+            settled.0 = self.lanes.each_mut().map(|lane| take_settled(lane, |_| true));
         }
         settled
     }

@@ -104,6 +104,10 @@ impl Backlog {
         self.lanes.iter().filter_map(VecDeque::front)
     }
 
+    pub(super) fn lanes_mut(&mut self) -> &mut [VecDeque<TaskRef>; LANES] {
+        &mut self.lanes
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = &TaskRef> {
         self.lanes.iter().rev().flatten()
     }

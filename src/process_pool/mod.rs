@@ -33,6 +33,7 @@
 //! | `commands` | what if it is a program? |
 //! | `functions` | how is a function named in another process? |
 //! | `dispatch` | which worker gets which task, and how many ahead? |
+//! | `leftovers` | what becomes of queued tasks that are settled? |
 //! | `child` | what is kept for a worker process? |
 //! | `attend` | what does a thread do that waits? |
 //! | `results` | what came back, and how does its future end? |
@@ -98,6 +99,7 @@ mod deadlines;
 mod deaths;
 mod dispatch;
 mod functions;
+mod leftovers;
 mod manager;
 mod notifier;
 mod pool;

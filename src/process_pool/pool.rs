@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Lossy, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::cell::TaskRef;
 use crate::future::extra::Text;
+use crate::future::leftovers::Leftovers;
 use crate::future::outside::Lane;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
@@ -56,6 +57,7 @@ pub(crate) struct Pool {
     pub(super) events: Futex32,
     pub(super) rest: Rest,
     pub(super) lane: Lane,
+    pub(super) leftovers: Leftovers,
     /// Tasks that have not started are cancelled.
     pub(super) cancel_queued: AtomicBool,
     broken: AtomicBool,
@@ -252,6 +254,7 @@ impl Pool {
             events: Futex32::new(0),
             rest: Rest::new(),
             lane,
+            leftovers: Leftovers::new(),
             cancel_queued: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             reason: Lock::new(None),

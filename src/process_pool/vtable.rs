@@ -297,6 +297,7 @@ unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stag
     if stage == Stage::Queued {
         pool.tally.withdrawn.add(1);
         pool.give_room_of(task);
+        pool.leave_behind();
     }
     pool.note_settled();
 }

@@ -1,9 +1,10 @@
 //! Waiting inside the pool: running the awaited task instead, standing in for a worker that
 //! sleeps, and seats for threads of the host that help.
 
-use super::inbox::{LANES, Lane, Refused};
+use super::inbox::{Lane, Refused};
+use super::leftovers;
 use super::pool::Pool;
-use super::queue::{self, Entry};
+use super::queue::Entry;
 use super::sleep::Notified;
 use super::submit::{Unaccepted, handle_of};
 use super::worker::{Begun, DECLARED, Slot};
@@ -96,48 +97,15 @@ impl Slot {
     /// `take_if_newest` in a pool of one worker.
     fn take_if_newest_nested(&self, wanted: *const TaskCell) -> Option<TaskRef> {
         loop {
-            let entry = self.pool().inbox.pop_newest_if(Lane::Nested, |newest| {
-                // SAFETY: under the inbox's lock its entries keep their tasks.
-                let settled = || unsafe { newest.as_ref() }.snapshot().is_settled();
-                ptr::eq(newest.as_ptr(), wanted) || settled()
-            })?;
+            // SAFETY: under the inbox's lock its entries keep their tasks.
+            let settled = |newest| unsafe { leftovers::is_settled(newest) };
+            let is_it = |newest: Entry| ptr::eq(newest.as_ptr(), wanted);
+            let pops = |newest| is_it(newest) || settled(newest);
+            let entry = self.pool().inbox.pop_newest_if(Lane::Nested, pops)?;
             // SAFETY: the queue's reference, now ours.
             let task = unsafe { TaskRef::from_raw(entry) };
-            if ptr::eq(entry.as_ptr(), wanted) {
+            if is_it(entry) {
                 return Some(task);
-            }
-        }
-    }
-
-    /// An entry stays in a queue whose task is settled there.
-    pub(super) fn leaves_behind(&self) {
-        let count = &self.mine().left_behind;
-        count.set(count.get().saturating_add(1));
-    }
-
-    /// Before a task puts more into the inbox: where much was left behind, settled entries at the
-    /// end of each lane go. So one that submits and waits for as long as the program runs leaves
-    /// no more and more of them.
-    #[inline(always)]
-    pub(super) fn clear_left_behind(&self) {
-        // As many stay in the worker's own queue in any case.
-        if self.mine().left_behind.get() >= queue::LIMIT as u32 {
-            self.clear_ends();
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn clear_ends(&self) {
-        self.mine().left_behind.set(0);
-        let settled = |newest: Entry| {
-            // SAFETY: under the inbox's lock its entries keep their tasks.
-            unsafe { newest.as_ref() }.snapshot().is_settled()
-        };
-        for lane in LANES {
-            while let Some(entry) = self.pool().inbox.pop_newest_if(lane, settled) {
-                // SAFETY: the queue's reference, now ours.
-                drop(unsafe { TaskRef::from_raw(entry) });
             }
         }
     }

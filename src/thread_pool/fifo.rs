@@ -259,6 +259,59 @@ impl Fifo {
         }
     }
 
+    /// Moves those of its `length` tasks that `goes` names to `gone`, as far as there is memory; how
+    /// many. The others keep their order: they go round once. Not of a closed inbox.
+    pub(super) fn take_out(
+        &mut self,
+        length: usize,
+        goes: impl Fn(Entry) -> bool,
+        gone: &mut Fifo,
+    ) -> usize {
+        // One chunk is kept for those that go round: before they need another, the first one is empty.
+        if length == 0 || !self.reserve_chunks(1) {
+            return 0;
+        }
+        let mut count = 0;
+        for _ in 0..length {
+            let mut one = [MaybeUninit::uninit()];
+            self.pop_into(&mut one, false);
+            // SAFETY: `pop_into` fills it.
+            let task = unsafe { one[0].assume_init() };
+            let out = goes(task) && gone.make_place_with(self);
+            count += usize::from(out);
+            let to = if out { &mut *gone } else { &mut *self };
+            if !to.make_place() {
+                crate::unwind::die("a queue had no place for a task that it had just held");
+            }
+            to.push(task);
+        }
+        count
+    }
+
+    fn make_place(&mut self) -> bool {
+        self.has_place() || self.extend()
+    }
+
+    /// `make_place`, if need be with a spare chunk of another list, but not its last.
+    fn make_place_with(&mut self, other: &mut Fifo) -> bool {
+        if !self.has_place() && other.spares > 1 {
+            if let Some(chunk) = other.take_spare() {
+                self.keep_spare(chunk);
+            }
+        }
+        self.make_place()
+    }
+
+    /// Takes over the chunks of a list whose tasks are gone.
+    pub(super) fn take_chunks(&mut self, mut other: Fifo) {
+        while self.spares < SPARES && !other.first.is_null() {
+            let chunk = other.first;
+            // SAFETY: a chunk of the other's, and from here on not any more.
+            other.first = unsafe { (*chunk).next };
+            self.keep_spare(chunk);
+        }
+    }
+
     /// The only chunk is empty.
     fn start_over(&mut self, closed: bool) {
         self.head = 0;

@@ -187,6 +187,27 @@ impl Inbox {
         (self.pop(lane, 1, &mut one) == 1).then(|| unsafe { one[0].assume_init() })
     }
 
+    /// Takes out of a lane what `goes` names, as far as there is memory, and gives it to `take` without
+    /// the lock. The others keep their order. A closed inbox is being emptied anyway.
+    pub(super) fn take_out(
+        &self,
+        lane: Lane,
+        goes: impl Fn(Entry) -> bool,
+        take: impl FnMut(Entry),
+    ) {
+        let mut gone = Fifo::new();
+        let count = {
+            let mut inside = self.lanes.lock();
+            let length = if inside.closed { 0 } else { self.hint(lane) };
+            let count = inside.lanes[lane as usize].take_out(length, goes, &mut gone);
+            inside.taken = inside.taken.wrapping_add(count as u64);
+            self.add_length(lane, -(count as isize));
+            count
+        };
+        gone.iter(count).for_each(take);
+        self.lanes.lock().lanes[lane as usize].take_chunks(gone);
+    }
+
     /// Takes out the newest task of a lane if `wanted` says so of it.
     pub(super) fn pop_newest_if(
         &self,
@@ -400,6 +421,13 @@ mod tests {
                 let ahead = ahead[..taken].iter().map(|task| unsafe { task.assume_init() });
                 batch.fill(&ahead.collect::<Vec<_>>());
                 prop_assert_eq!(inbox.recall(|found| { found.take_batch(&batch); }), taken);
+                // Some were settled where they are.
+                let goes = |task: &usize| place % 2 == 0 && task % 5 < place % 7;
+                let mut out = Vec::new();
+                inbox.take_out(Lane::Normal, |task| goes(&number(task)), |task| out.push(number(task)));
+                let expected: Vec<_> = model.iter().copied().filter(goes).collect();
+                prop_assert_eq!(out, expected);
+                model.retain(|task| !goes(task));
                 for _ in 0..place % 3 {
                     let newest = inbox.pop_newest_if(Lane::Normal, |_| true);
                     prop_assert_eq!(newest.map(number), model.pop_back());

@@ -149,7 +149,7 @@ impl Pool {
     fn lane_for_many(&self, priority: i8) -> Lane {
         let lane = Lane::of_priority(priority);
         let Some(slot) = self.this_worker() else { return lane };
-        slot.clear_left_behind();
+        slot.tell_left_behind();
         if !self.serial || lane != Lane::Normal {
             return lane;
         }

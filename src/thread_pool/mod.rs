@@ -37,6 +37,7 @@
 //! | `deadlines` | what if time is up? |
 //! | `shutdown` | how does a pool end? |
 //! | `snapshot` | what is going on? |
+//! | `leftovers` | what becomes of queued tasks that are settled? |
 //! | `recall` | how can one look at what workers have taken? |
 //! | `vtable` | what do futures ask of a pool? |
 //!
@@ -79,6 +80,7 @@ mod config;
 mod deadlines;
 mod fifo;
 mod inbox;
+mod leftovers;
 mod many;
 mod monitor;
 mod pool;

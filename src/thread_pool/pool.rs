@@ -9,6 +9,7 @@ use super::worker::Slot;
 use crate::error::{Error, Result, fail};
 use crate::future::bound::Bound;
 use crate::future::extra::Text;
+use crate::future::leftovers::Leftovers;
 use crate::future::outside::Lane;
 use crate::future::owner::{Owner, OwnerRef, Reason, attention};
 use crate::future::phase::{Life, Phase};
@@ -58,6 +59,7 @@ pub(crate) struct Pool {
     /// What is done by threads that are no workers.
     pub(super) tally: Tally,
     pub(super) timeline: Option<Timeline>,
+    pub(super) leftovers: Leftovers,
     /// Tasks that returned CFUT_DETACH and are not settled.
     pub(super) detached: AtomicI64,
     /// How often running tasks were told to stop; see `owner::Vtable`.
@@ -134,6 +136,7 @@ impl Pool {
             lane,
             tally: Tally::default(),
             timeline,
+            leftovers: Leftovers::new(),
             detached: AtomicI64::new(0),
             stop_level: AtomicU32::new(0),
             cancel_queued: AtomicBool::new(false),

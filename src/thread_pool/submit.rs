@@ -282,7 +282,7 @@ impl Pool {
             return self.push_from(local::here(), task);
         }
         if let Some(slot) = self.this_worker() {
-            slot.clear_left_behind();
+            slot.tell_left_behind();
         }
         self.push_into(lane, task)
     }
@@ -293,7 +293,7 @@ impl Pool {
         if let Some(slot) = self.worker_of(local) {
             if self.serial {
                 slot.mine().has_nested.set(true);
-                slot.clear_left_behind();
+                slot.tell_left_behind();
                 return self.push_into(Lane::Nested, task);
             }
             if self.phase() != Phase::Open {
@@ -302,7 +302,7 @@ impl Pool {
             if slot.push_nested(task) {
                 return Ok(());
             }
-            slot.clear_left_behind();
+            slot.tell_left_behind();
         }
         self.push_into(Lane::Normal, task)
     }

@@ -195,9 +195,7 @@ unsafe fn settled(owner: NonNull<Owner>, task: &TaskCell, outcome: Outcome, stag
         Stage::Queued => {
             pool.tally.withdrawn.add(1);
             pool.give_room_of(task);
-            if let Some(slot) = pool.this_worker() {
-                slot.leaves_behind();
-            }
+            pool.leave_behind(1);
         }
         Stage::Running => {}
         Stage::Detached => release_detached(pool),

@@ -95,8 +95,7 @@ pub(super) struct Mine {
     pub(super) has_nested: Cell<bool>,
     /// The newest nested task, as far as known.
     pub(super) newest: Cell<*const TaskCell>,
-    /// How many tasks this worker settled where they are queued, so that an entry stayed behind,
-    /// since its queues were last found empty or cleared.
+    /// Entries that its waits left behind since its queues were last found empty; see `leftovers`.
     pub(super) left_behind: Cell<u32>,
     /// The tasks on this stack, innermost first.
     pub(super) frames: Cell<*const Frame>,

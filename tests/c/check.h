@@ -301,6 +301,31 @@ CHECK_UNUSED static cfut_future *gate_submit(cfut_executor *executor, gate *gate
     return future;
 }
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define CHECK_KEEPS_FREED
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define CHECK_KEEPS_FREED
+#endif
+
+/* Memory in use; 0 with AddressSanitizer, which keeps what is freed for a while. */
+CHECK_UNUSED static int64_t resident_kib(void)
+{
+#ifdef CHECK_KEEPS_FREED
+    return 0;
+#else
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[256];
+    long long kib = -1;
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "VmRSS: %lld", &kib) != 1) {
+    }
+    fclose(file);
+    return kib;
+#endif
+}
+
 /* Task: does nothing. */
 CHECK_UNUSED static int32_t nothing_task(cfut_promise *self, const void *data, size_t length)
 {

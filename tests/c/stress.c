@@ -416,18 +416,6 @@ static void submits_meet_shutdown(void)
 }
 
 /* Pools come and go; nothing is left of them. */
-static int64_t resident_kib(void)
-{
-    FILE *file = fopen("/proc/self/status", "r");
-    char line[256];
-    long long kib = -1;
-    CHECK(file != NULL);
-    while (fgets(line, sizeof line, file) != NULL && sscanf(line, "VmRSS: %lld", &kib) != 1) {
-    }
-    fclose(file);
-    return kib;
-}
-
 static void pools_come_and_go(void)
 {
     int64_t before = 0;
@@ -451,88 +439,4 @@ static void pools_come_and_go(void)
     CHECK(resident_kib() < before + 8192);
 }
 
-/* Tasks that submit and wait for as long as the program runs: nothing stays behind in the queues,
- * whatever the order in which they wait, or cancel, and also while nobody else looks into them. What
- * one leaves while the other does not go on stays: half a KiB a round, were it never cleared. */
-#define KEPT 70
-
-struct without_end {
-    cfut_executor *pool;
-    cfut_task *low;
-    long rounds;
-};
-
-#define EACH 6
-
-/* Two of each: by themselves, with a low priority, several at once. */
-static void submit_each_way(const struct without_end *work, cfut_task *plain, cfut_future **futures)
-{
-    for (int i = 0; i < 2; i++) {
-        CHECK_OK(cfut_submit(work->pool, nothing_task, NULL, 0, &futures[i]));
-        CHECK_OK(cfut_submit_task(work->pool, work->low, NULL, 0, &futures[2 + i]));
-    }
-    CHECK_OK(cfut_submit_many(work->pool, plain, "ab", 1, 2, &futures[4]));
-}
-
-static void submit_wait_and_cancel(const struct without_end *work, cfut_task *plain)
-{
-    static const int order[EACH] = { 1, 3, 0, 2, 4, 5 };
-    cfut_future *futures[EACH];
-    submit_each_way(work, plain, futures);
-    for (int i = 0; i < EACH; i++) {
-        cfut_future *future = futures[order[i]];
-        if (i == 1)
-            cfut_future_cancel(future, 0); /* the other worker may have run it */
-        else
-            CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
-        cfut_future_release(future);
-    }
-}
-
-static void wait_and_release(cfut_future *future)
-{
-    CHECK_OK(cfut_future_wait(future, CFUT_FOREVER));
-    cfut_future_release(future);
-}
-
-static int32_t without_end_task(cfut_promise *self, const void *data, size_t length)
-{
-    struct without_end work;
-    cfut_future *kept[KEPT];
-    (void)self;
-    memcpy(&work, data, length);
-    for (int i = 0; i < KEPT; i++)
-        CHECK_OK(cfut_submit(work.pool, nothing_task, NULL, 0, &kept[i]));
-    cfut_task *plain;
-    CHECK_OK(cfut_task_new(nothing_task, &plain));
-    int64_t before = 0;
-    for (long i = 0; i < work.rounds; i++) {
-        if (i == work.rounds / 10)
-            before = resident_kib();
-        submit_wait_and_cancel(&work, plain);
-    }
-    CHECK(resident_kib() < before + 16 * 1024);
-    cfut_task_free(plain);
-    for (int i = 0; i < KEPT; i++)
-        wait_and_release(kept[i]);
-    return 0;
-}
-
-static void tasks_without_end_leave_nothing_behind(void)
-{
-    for (unsigned workers = 1; workers <= 2; workers++) {
-        struct without_end work = { check_pool(workers), NULL, 60000 };
-        CHECK_OK(cfut_task_new(nothing_task, &work.low));
-        CHECK_OK(cfut_task_set(work.low, CFUT_TASK_PRIORITY, -1));
-        cfut_future *futures[2];
-        for (unsigned i = 0; i < workers; i++)
-            CHECK_OK(cfut_submit(work.pool, without_end_task, &work, sizeof work, &futures[i]));
-        for (unsigned i = 0; i < workers; i++)
-            wait_and_release(futures[i]);
-        cfut_task_free(work.low);
-        check_close(work.pool);
-    }
-}
-
-CHECK_MAIN(CASE(everything_at_once), CASE(submits_meet_shutdown), CASE(pools_come_and_go),
-           CASE(tasks_without_end_leave_nothing_behind))
+CHECK_MAIN(CASE(everything_at_once), CASE(submits_meet_shutdown), CASE(pools_come_and_go))

@@ -56,7 +56,11 @@ suite!(one_cpu: counts_one, nested_waits, nested_waits_with_timeout,
     host_waits_for_turning_task, turning_task_that_says_so, sleeping_tasks_get_workers,
     turning_task_is_stopped, hand_overs, one_worker_keeps_the_order, full_queue);
 
-suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go, tasks_without_end_leave_nothing_behind);
+suite!(stress: everything_at_once, submits_meet_shutdown, pools_come_and_go);
+
+suite!(leftovers: tasks_without_end_leave_nothing_behind, threads_do_not_come_back, place_of_a_view_is_held, nobody_runs_the_loop);
+
+suite!(process_leftovers: processes_do_not_come_back, commands_of_threads_do_not_end, commands_of_processes_do_not_end);
 
 suite!(random_calls: calls_against_the_model);
 
