@@ -399,10 +399,14 @@ struct failing {
     atomic_size_t met;
 };
 
+/* Ranges behind the one that fails wait for it: ranges of nothing grow fast, and all would be done
+ * while its thread stands still. */
 static int32_t fail_at(cfut_promise *self, size_t begin, size_t end, void *arg)
 {
     struct failing *failing = arg;
     atomic_fetch_add(&failing->met, end - begin);
+    if (failing->at < begin)
+        CHECK_SOON(cfut_promise_stop_requested(self));
     if (failing->at < begin || failing->at >= end)
         return 0;
     if (failing->how == 0)
