@@ -58,7 +58,7 @@
 //! # A task on its way
 //! | where | cell | `Extra::place` | slot in the link | leaves it by |
 //! |---|---|---|---|---|
-//! | backlog | PENDING (RUNNING: is run again) | 0 | | dispatch; cancel, time-out: skipped later |
+//! | backlog | PENDING (RUNNING: is run again) | 0 | | dispatch; cancel, time-out: skipped later, or taken out (`leftovers`) |
 //! | handed over | PENDING | child and slot | HANDED | the worker starts it; `revoke` |
 //! | running | RUNNING, once somebody looked | child and slot | STARTED | its result; death |
 //! | revoked | settled, or back in the backlog | 0 | REVOKED | the worker says that it skipped it |
