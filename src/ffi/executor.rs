@@ -163,6 +163,8 @@ pub unsafe extern "C-unwind" fn cfut_executor_retain(
 
 /// Gives a handle back. With the last one the executor takes no more work; what it has accepted
 /// still runs, and then its threads go. To wait for that, call cfut_executor_shutdown() first.
+/// No other call may be using this handle: a task may run before its cfut_submit() has returned.
+/// cfut_executor_retain() gives it one of its own.
 ///
 /// @param executor moved; NULL does nothing.
 /// Thread: any, also its own tasks. Blocks: no. Since: 0.1.

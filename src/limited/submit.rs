@@ -118,6 +118,8 @@ impl View {
             }
         }
         self.tally.submitted.add(entries.len() as u64);
+        // A task that runs at once may release the last handle.
+        let _kept = self.retain();
         self.hand_on(gate, entries.len());
         Ok(())
     }

@@ -213,13 +213,15 @@ impl Pool {
         for child in state.children() {
             match child.phase {
                 Life::Starting => (usable, starting) = (usable + 1, starting + 1),
-                Life::Ready if !self.is_used_up(child) => {
-                    usable += 1;
-                    idle += usize::from(child.in_flight == 0);
-                    // What was handed over ahead waits as well as what was not.
+                Life::Ready => {
+                    let takes = !self.is_used_up(child);
+                    usable += usize::from(takes);
+                    idle += usize::from(takes && child.in_flight == 0);
+                    // What was handed over ahead waits as well as what was not; also where the worker takes no
+                    // more, for its present task may take long, or it may be stopped.
                     waiting += child.order.len().saturating_sub(1);
                 }
-                _ => {}
+                Life::Leaving | Life::Dying => {}
             }
         }
         usable < most && (state.warm || waiting > starting + idle)

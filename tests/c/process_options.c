@@ -281,6 +281,29 @@ static void tasks_per_worker(void)
     }
 }
 
+/* What a worker that takes no more was handed ahead does not wait behind a task that takes long. */
+static void last_tasks_of_a_worker_do_not_wait(void)
+{
+    enum { BEFORE = 15, LAST = 5 };
+    cfut_executor *pool =
+        check_process_pool_with(options_with(2, CFUT_OPT_TASKS_PER_WORKER, BEFORE + LAST));
+    cfut_task *task = task_of(stand_task);
+    struct call calls[LAST];
+    cfut_future *futures[LAST];
+    for (int i = 0; i < BEFORE; i++) /* short ones: several are handed over ahead */
+        CHECK_OK(end_of(submit_nothing(pool)));
+    open_gate(0);
+    for (int i = 0; i < LAST; i++)
+        calls[i] = call_of(i == 0, i);
+    CHECK_OK(cfut_submit_many(pool, task, calls, sizeof calls[0], LAST, futures));
+    cfut_task_free(task);
+    for (int i = 1; i < LAST; i++)
+        CHECK_OK(end_of(futures[i]));
+    open_gate(1);
+    CHECK_OK(end_of(futures[0]));
+    check_close(pool);
+}
+
 static void warm_starts_them_all(void)
 {
     cfut_executor *pool = check_process_pool(3);
@@ -586,7 +609,8 @@ CHECK_MAIN_WORKER(board_make(), CASE(options_of_thread_pools), CASE(values_out_o
                   CASE(program_that_cannot_be_executed), CASE(program_that_is_no_worker),
                   CASE(program_that_is_never_ready), CASE(variables_of_workers),
                   CASE(names_of_workers), CASE(workers_stay_by_default), CASE(idle_workers_leave),
-                  CASE(idle_workers_all_leave), CASE(tasks_per_worker), CASE(warm_starts_them_all),
+                  CASE(idle_workers_all_leave), CASE(tasks_per_worker),
+                  CASE(last_tasks_of_a_worker_do_not_wait), CASE(warm_starts_them_all),
                   CASE(death_breaks_the_pool_if_asked), CASE(memory_limit_is_told),
                   CASE(nested_at_most_eight_deep), CASE(threads_in_workers),
                   CASE(cancelled_before_a_worker_is_ready), CASE(several_pools_at_once), CASE(pool_in_a_forked_child), CASE(snapshot_is_json),

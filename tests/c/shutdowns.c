@@ -270,11 +270,15 @@ static void last_release_lets_accepted_work_run(void)
     CHECK_OK(cfut_quiesce(CFUT_FOREVER));
 }
 
+static latch submitted = LATCH_CLOSED;
+
+/* Task: once the call that submitted it needs the handle no more. */
 static int32_t release_own_pool(cfut_promise *self, const void *data, size_t length)
 {
     cfut_executor *pool;
     (void)self;
     memcpy(&pool, data, length);
+    latch_wait(&submitted);
     cfut_executor_release(pool);
     return 0;
 }
@@ -284,7 +288,9 @@ static void released_by_a_task_of_its_own(void)
     cfut_executor *pool = check_pool(2);
     check_unwatch(pool);
     int before = live_threads();
-    CHECK_OK(end_of(submit(pool, release_own_pool, &pool, sizeof pool)));
+    cfut_future *future = submit(pool, release_own_pool, &pool, sizeof pool);
+    latch_open(&submitted);
+    CHECK_OK(end_of(future));
     CHECK_SOON(live_threads() <= before); /* its threads go by themselves */
 }
 

@@ -152,6 +152,7 @@ suite!(
     idle_workers_leave,
     idle_workers_all_leave,
     tasks_per_worker,
+    last_tasks_of_a_worker_do_not_wait,
     warm_starts_them_all,
     death_breaks_the_pool_if_asked,
     memory_limit_is_told,
