@@ -79,30 +79,30 @@ static void tasks_without_end_leave_nothing_behind(void)
     }
 }
 
+/* The one that may run does not come back. */
+static void hold_and_give_up(cfut_executor *executor)
+{
+    gate gate = GATE_CLOSED;
+    cfut_future *held = gate_submit(executor, &gate);
+    submit_and_give_up(executor, task_of(nothing_task));
+    latch_open(&gate.open);
+    CHECK_OK(end_of(held));
+    check_close(executor);
+}
+
 /* The queue is bounded: what was given up needs no room, and no memory. */
 static void threads_do_not_come_back(void)
 {
     cfut_options *options = options_of(1);
     CHECK_OK(cfut_options_set(options, CFUT_OPT_QUEUE_LIMIT, ELDER + WAITING + 1));
     CHECK_OK(cfut_options_set(options, CFUT_OPT_FULL_POLICY, CFUT_FULL_REJECT));
-    cfut_executor *pool = check_pool_with(options);
-    gate gate = GATE_CLOSED;
-    cfut_future *held = gate_submit(pool, &gate);
-    submit_and_give_up(pool, task_of(nothing_task));
-    latch_open(&gate.open);
-    CHECK_OK(end_of(held));
-    check_close(pool);
+    hold_and_give_up(check_pool_with(options));
 }
 
 static void place_of_a_view_is_held(void)
 {
     cfut_executor *pool = check_pool(2), *view = view_of(pool, 1);
-    gate gate = GATE_CLOSED;
-    cfut_future *held = gate_submit(view, &gate);
-    submit_and_give_up(view, task_of(nothing_task));
-    latch_open(&gate.open);
-    CHECK_OK(end_of(held));
-    check_close(view);
+    hold_and_give_up(view);
     check_close(pool);
 }
 
