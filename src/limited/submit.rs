@@ -118,7 +118,8 @@ impl View {
             }
         }
         self.tally.submitted.add(entries.len() as u64);
-        // A task that runs at once may release the last handle.
+        // More than the header promises: a task that runs at once may release the last handle, and
+        // the gate is looked at after each task.
         let _kept = self.retain();
         self.hand_on(gate, entries.len());
         Ok(())

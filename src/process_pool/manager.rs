@@ -217,8 +217,8 @@ impl Pool {
                     let takes = !self.is_used_up(child);
                     usable += usize::from(takes);
                     idle += usize::from(takes && child.in_flight == 0);
-                    // What was handed over ahead waits as well as what was not; also where the worker takes no
-                    // more, for its present task may take long, or it may be stopped.
+                    // What was handed over ahead waits as well as what was not; also where the
+                    // worker takes no more: its task may take long, or it may be stopped.
                     waiting += child.order.len().saturating_sub(1);
                 }
                 Life::Leaving | Life::Dying => {}

@@ -15,7 +15,7 @@ pub(super) type Entry = NonNull<TaskCell>;
 
 /// Beyond this many the deque overflows into the inbox: so many places crossbeam has from the
 /// beginning. For more it would ask for memory, and end the process where there is none.
-pub(super) const LIMIT: usize = 64;
+const LIMIT: usize = 64;
 
 #[derive(Clone, Copy)]
 #[repr(transparent)]
